@@ -1,0 +1,43 @@
+"""Lithops on one big machine: co-located functions share immutable Arrow segments in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lithops_shm import errors as errors
+    from lithops_shm.refs import Ref as Ref
+    from lithops_shm.refs import delete as delete
+    from lithops_shm.refs import get as get
+    from lithops_shm.refs import put as put
+    from lithops_shm.refs import report as report
+
+__version__ = "0.1.0"
+
+# Public name -> the module that defines it (None: the name is itself a module). Nothing is imported
+# before it is used: every interpreter on the machine passes through here at start-up.
+_EXPORTS: dict[str, str | None] = {
+    "Ref": "lithops_shm.refs",
+    "delete": "lithops_shm.refs",
+    "errors": None,
+    "get": "lithops_shm.refs",
+    "put": "lithops_shm.refs",
+    "report": "lithops_shm.refs",
+}
+
+__all__ = ["Ref", "delete", "errors", "get", "put", "report"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'lithops_shm' has no attribute {name!r}")
+    from importlib import import_module
+
+    home = _EXPORTS[name]
+    value = import_module(f"lithops_shm.{name}") if home is None else getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -1,0 +1,154 @@
+"""The ``shm:`` section of the Lithops configuration, validated once and passed down.
+
+Sizes are bytes. At this edge, and only here, they may be written with a unit: ``"2 GiB"``, ``"500 MB"``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from lithops_shm.errors import ConfigError
+
+__all__ = ["LIFETIMES", "SECTION", "StoreSettings", "parse_bytes"]
+
+SECTION = "shm"
+LIFETIMES = ("session", "kept")
+
+# Decimal units are powers of 1,000 and binary ones powers of 1,024 (IEC 80000-13).
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)}
+_UNITS |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where segments live and how much memory they may take.
+
+    Parameters
+    ----------
+    directory:
+        Base directory on a tmpfs; ``None`` for ``/dev/shm/lithops-shm-<uid>``, or a directory beside
+        the temporary files where there is no ``/dev/shm``.
+    budget_bytes:
+        Cap on the memory of all sessions in `directory`, in bytes; ``None`` for no cap of your own.
+        The free space of the tmpfs, of the cgroup and of the machine always bound it as well.
+    spill:
+        Whether segments that do not fit in the budget go to `spill_directory`. If not, writing them raises
+        :class:`~lithops_shm.errors.StoreFullError`.
+    spill_directory:
+        A directory on disk; ``None`` for ``/var/tmp/lithops-shm-<uid>``.
+    pool_bytes:
+        Most memory kept in retired segment files for the next writes, in bytes; 0 turns recycling off.
+    storage_bucket:
+        The bucket in which Lithops keeps its own objects.
+    lifetime:
+        ``"session"``: objects go when the process that opened the session does. ``"kept"``: they
+        stay until deleted, or until the machine restarts.
+    session:
+        Id of the session to join; written by the client for its workers, not by users.
+    """
+
+    directory: str | None = None
+    budget_bytes: int | None = None
+    spill: bool = True
+    spill_directory: str | None = None
+    pool_bytes: int = 1 << 30
+    storage_bucket: str = "lithops"
+    lifetime: str = "session"
+    session: str | None = None
+
+    @classmethod
+    def from_mapping(cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration") -> StoreSettings:
+        """Validate the ``shm:`` section of a configuration.
+
+        Parameters
+        ----------
+        section:
+            The mapping under ``shm:``; ``None`` and ``{}`` give the defaults.
+        source:
+            Where the section comes from, for the error messages.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown key (the nearest known one is named), a wrong type, a malformed size
+            or a value out of range.
+        """
+        if section is None:
+            return cls()
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"section `{SECTION}:` of {source} must be a mapping of keys to values, not {section!r}")
+        known = {field.name for field in fields(cls)}
+        for key in section:
+            if key not in known:
+                raise ConfigError(_unknown_key(key, known, source))
+        return cls(**{key: _check(key, value, source) for key, value in section.items()})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The settings as a JSON-ready dict that :meth:`from_mapping` reads back; unset ones left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def parse_bytes(text: object) -> int:
+    """A size in bytes from an integer or a text such as ``"2 GiB"``, ``"1.5GB"``, ``"4096"``.
+
+    Raises
+    ------
+    ValueError
+        When it is neither, has an unknown unit, or is negative.
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        if text < 0:
+            raise ValueError(f"{text} is negative")
+        return text
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is not a size; write bytes (4096) or a number with a unit ('2 GiB', '500 MB')")
+    number, unit = match.groups()
+    factor = _UNITS.get(unit.lower())
+    if factor is None:
+        raise ValueError(f"{unit!r} is not a unit of size; use B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
+    return int(float(number) * factor) if "." in number else int(number) * factor
+
+
+def _unknown_key(key: object, known: set[str], source: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(str(key), known - {"session"}, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known - {'session'}))}"
+    return f"unknown key {key!r} in section `{SECTION}:` of {source}; {hint}"
+
+
+def _check(key: str, value: Any, source: str) -> Any:
+    """The value of one key in its final type, or a ConfigError that names the key."""
+
+    def wrong(expected: str) -> ConfigError:
+        return ConfigError(f"`{SECTION}: {{{key}: {value!r}}}` in {source}: {expected}")
+
+    if key == "pool_bytes" or (key == "budget_bytes" and value is not None):
+        try:
+            return parse_bytes(value)
+        except ValueError as error:
+            raise wrong(str(error)) from None
+    if key == "spill":
+        if not isinstance(value, bool):
+            raise wrong("must be true or false")
+        return value
+    if key == "lifetime":
+        if value not in LIFETIMES:
+            raise wrong(f"must be one of {', '.join(LIFETIMES)}")
+        return value
+    if value is None and key != "storage_bucket":
+        return None
+    if not isinstance(value, str) or not value:
+        raise wrong("must be a text that is not empty")
+    if key in ("directory", "spill_directory"):
+        value = os.path.expanduser(value)
+        if not os.path.isabs(value):
+            raise wrong("must be an absolute path")
+    return value

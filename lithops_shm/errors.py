@@ -1,0 +1,179 @@
+"""Every error the project raises on purpose.
+
+    ShmError
+      ConfigError (ValueError)         a setting is unknown, of the wrong type or out of range
+      UnsupportedError                 a combination, platform or version we refuse by name
+      StoreError
+        SegmentNotFoundError (LookupError)
+        InvalidKeyError (ValueError)   a bucket or key that cannot be stored
+        InvalidRangeError (ValueError) a byte range that is malformed or starts past the end
+        SegmentCorruptError            the bytes are not what was sealed
+        StoreFullError (OSError)       neither memory nor the spill directory has room
+        SessionLostError               the process that owned the session has ended
+        UnsafeDirectoryError           the base directory belongs to, or is open to, somebody else
+      CodecError
+        NotSerializableError (TypeError)
+        LayoutVersionError             written by a newer release
+
+Each class has a stable ``code``; codes are only ever added. The data of an error is in ``args``
+and its sentence is made by ``__str__``, so that errors survive pickling between processes.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+__all__ = [
+    "CodecError",
+    "ConfigError",
+    "InvalidKeyError",
+    "InvalidRangeError",
+    "LayoutVersionError",
+    "NotSerializableError",
+    "SegmentCorruptError",
+    "SegmentNotFoundError",
+    "SessionLostError",
+    "ShmError",
+    "StoreError",
+    "StoreFullError",
+    "UnsafeDirectoryError",
+    "UnsupportedError",
+]
+
+
+def _abridged(text: str, limit: int = 120) -> str:
+    """`text` quoted for a message, its middle left out when it is longer than `limit` characters."""
+    if len(text) > limit:
+        half = limit // 2
+        return f"{text[:half]!r}...{text[-half:]!r} ({len(text)} characters)"
+    return repr(text)
+
+
+class ShmError(Exception):
+    """Base of every error of this project."""
+
+    code: ClassVar[str] = "SHM"
+
+
+class ConfigError(ShmError, ValueError):
+    """A setting is wrong; the message names the section, the key and what would be right."""
+
+    code = "SHM-CONFIG"
+
+
+class UnsupportedError(ShmError):
+    """A combination, platform or version that cannot work; the message says what to use."""
+
+    code = "SHM-UNSUPPORTED"
+
+
+class StoreError(ShmError):
+    """Base of the errors of the segment store."""
+
+    code = "SHM-STORE"
+
+
+class SegmentNotFoundError(StoreError, LookupError):
+    """No such key, or no such bucket when the key is empty. ``args``: bucket, key."""
+
+    code = "SHM-NOT-FOUND"
+
+    def __str__(self) -> str:
+        bucket, key = self.args
+        if not key:
+            return f"no bucket {_abridged(bucket)} in shared memory; create it, or put an object in it first"
+        return f"no segment {_abridged(key)} in bucket {_abridged(bucket)}"
+
+
+class InvalidKeyError(StoreError, ValueError):
+    """A bucket or key that cannot be stored. ``args``: what ("bucket" or "key"), its text, the reason."""
+
+    code = "SHM-INVALID-KEY"
+
+    def __str__(self) -> str:
+        what, text, reason = self.args
+        return f"invalid {what} {_abridged(str(text))}: {reason}"
+
+
+class InvalidRangeError(StoreError, ValueError):
+    """A byte range that is malformed or unsatisfiable. ``args``: the range, the reason."""
+
+    code = "SHM-INVALID-RANGE"
+
+    def __str__(self) -> str:
+        byte_range, reason = self.args
+        return f"invalid range {_abridged(str(byte_range))}: {reason}"
+
+
+class SegmentCorruptError(StoreError):
+    """The bytes of a segment are not what was sealed. ``args``: where, what is wrong."""
+
+    code = "SHM-CORRUPT"
+
+    def __str__(self) -> str:
+        where, what = self.args
+        return f"{where} is corrupt: {what}; write it again"
+
+
+class StoreFullError(StoreError, OSError):
+    """No room for a segment; everything stored before is untouched. ``args``: ENOSPC, the sentence."""
+
+    code = "SHM-FULL"
+
+    def __init__(self, error_number: int = errno.ENOSPC, sentence: str = "the store is full") -> None:
+        super().__init__(error_number, sentence)
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class SessionLostError(StoreError):
+    """The process that owned the session has ended and its data is gone. ``args``: session id."""
+
+    code = "SHM-SESSION-LOST"
+
+    def __str__(self) -> str:
+        return (
+            f"the session {self.args[0]} has ended, and what it stored went with it: the process that opened "
+            "it exited or was killed. Open a new executor or storage and put the data again"
+        )
+
+
+class UnsafeDirectoryError(StoreError):
+    """The base directory could be read or replaced by somebody else. ``args``: path, reason."""
+
+    code = "SHM-UNSAFE-DIRECTORY"
+
+    def __str__(self) -> str:
+        path, reason = self.args
+        return (
+            f"refusing to keep data in {path}: {reason}. Remove it, or set another place "
+            "with `shm: {directory: ...}` in the Lithops configuration"
+        )
+
+
+class CodecError(ShmError):
+    """Base of the errors of encoding and decoding."""
+
+    code = "SHM-CODEC"
+
+
+class NotSerializableError(CodecError, TypeError):
+    """An object that no codec can carry. ``args``: type name, the reason."""
+
+    code = "SHM-NOT-SERIALIZABLE"
+
+    def __str__(self) -> str:
+        type_name, reason = self.args
+        return f"cannot store a {type_name}: {reason}"
+
+
+class LayoutVersionError(CodecError):
+    """A segment written by a newer release. ``args``: version found, newest version known."""
+
+    code = "SHM-LAYOUT-VERSION"
+
+    def __str__(self) -> str:
+        found, known = self.args
+        return f"the segment has layout version {found}, this release reads up to {known}; upgrade lithops-shm"

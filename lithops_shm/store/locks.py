@@ -1,0 +1,128 @@
+"""Locks between processes and threads, and the two counters they guard.
+
+The locks are POSIX record locks (``fcntl``), one byte each, in one file. Unlike ``flock`` they are owned by the
+process and not inherited by ``fork``: a child forked while a thread holds one can neither keep it nor release it,
+and the kernel releases those of a process that dies. Threads of one process do not exclude each other through
+them, so each byte has a mutex as well. They are held for a rename and a few ``stat``, never while data moves.
+
+POSIX drops all locks of a process on a file when *any* of its descriptors of that file is closed, so a process
+opens the file once; that is why :class:`SharedState` is made by the session, and nobody else opens its files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
+
+__all__ = ["SharedState"]
+
+_SLOTS = 256  # keys that fall in the same slot wait for each other, for microseconds
+_LEDGER_SLOT = _SLOTS  # taken inside a key's slot, never the other way round
+_LEDGER = struct.Struct("=Qq")  # generation, bytes in use
+
+_instances: weakref.WeakSet[SharedState] = weakref.WeakSet()
+
+
+class SharedState:
+    """What all processes of a base directory share besides the files: locks by key, and the ledger.
+
+    Parameters
+    ----------
+    directory:
+        The base directory; the files ``locks`` and ``ledger`` are made in it.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._fd = os.open(os.path.join(directory, "locks"), flags, 0o600)
+        ledger = os.open(os.path.join(directory, "ledger"), flags, 0o600)
+        try:
+            # Written, not truncated to size: a page that exists cannot be refused later with SIGBUS.
+            if os.fstat(ledger).st_size < _LEDGER.size:
+                os.pwrite(ledger, bytes(_LEDGER.size), 0)
+            self._ledger = mmap.mmap(ledger, _LEDGER.size)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        finally:
+            os.close(ledger)
+        self._mutexes = _mutexes()
+        _instances.add(self)
+
+    @contextmanager
+    def key_locked(self, path: str) -> Iterator[None]:
+        """Exclude every other writer of the object at `path`, in all processes, while the block runs."""
+        with self._slot_locked(crc32(path.encode()) % _SLOTS):
+            yield
+
+    @contextmanager
+    def _slot_locked(self, slot: int) -> Iterator[None]:
+        with self._mutexes[slot]:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, slot)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, slot)
+
+    @property
+    def generation(self) -> int:
+        """How often an object has moved from one tree to another; see :mod:`lithops_shm.store.namespace`."""
+        return int(_LEDGER.unpack_from(self._ledger)[0])
+
+    @property
+    def bytes_in_use(self) -> int:
+        """Memory taken by the files of all sessions, in bytes. A killed writer leaves it too high, never too low."""
+        return int(_LEDGER.unpack_from(self._ledger)[1])
+
+    def advance_generation(self) -> None:
+        with self._slot_locked(_LEDGER_SLOT):
+            generation, used = _LEDGER.unpack_from(self._ledger)
+            _LEDGER.pack_into(self._ledger, 0, generation + 1, used)
+
+    def add_bytes(self, count: int, *, limit: int | None = None) -> bool:
+        """Add to the bytes in use; refuse, changing nothing, when that would pass `limit`."""
+        with self._slot_locked(_LEDGER_SLOT):
+            generation, used = _LEDGER.unpack_from(self._ledger)
+            if limit is not None and used + count > limit:
+                return False
+            _LEDGER.pack_into(self._ledger, 0, generation, max(0, used + count))
+            return True
+
+    def correct_bytes(self, measured: int, believed: int) -> None:
+        """Replace what `believed` was the bytes in use by what was `measured`, keeping changes made meanwhile."""
+        self.add_bytes(measured - believed)
+
+    def is_current(self) -> bool:
+        """Whether these are still the files of the base directory, which the last session there removes."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(os.path.join(self._directory, "locks")))
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        _instances.discard(self)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._ledger.close()
+
+
+def _mutexes() -> list[threading.Lock]:
+    return [threading.Lock() for _ in range(_SLOTS + 1)]
+
+
+def _renew_mutexes() -> None:
+    """In a forked child: the threads that held a mutex do not exist here."""
+    for state in _instances:
+        state._mutexes = _mutexes()
+
+
+os.register_at_fork(after_in_child=_renew_mutexes)

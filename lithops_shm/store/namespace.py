@@ -1,0 +1,183 @@
+"""The one namespace of buckets and keys over the trees of all sessions, in memory and on disk.
+
+Every object is a file in the tree of the session that wrote it, so that a dead session is one directory to remove.
+A write replaces the object wherever it was: it is renamed into its own tree first, then removed from the others.
+Writers of one key exclude each other; readers take no lock. Between rename and removal a reader may see both, and
+takes the newer (times are made to differ). A reader that went through the trees while an object moved between them
+may have missed it in each: the shared generation counts such moves, and a reader that found nothing looks again
+if it changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+from lithops_shm.store import keys
+from lithops_shm.store.budget import Budget, in_pages
+from lithops_shm.store.keys import Location
+from lithops_shm.store.locks import SharedState
+from lithops_shm.store.pages import PagePool
+from lithops_shm.store.segment import SegmentInfo, UnsealedFile
+from lithops_shm.store.session import Layout, Session
+from lithops_shm.store.tree import Tree
+
+__all__ = ["Namespace", "trees_of"]
+
+
+def trees_of(layout: Layout) -> list[Tree]:
+    """The trees of all sessions, those in memory first."""
+    trees = [Tree(f"{layout.session(name)}/data", name, spilled=False) for name in layout.session_ids()]
+    trees += [Tree(f"{layout.spill}/{name}/data", name, spilled=True) for name in layout.spilled_ids()]
+    return trees
+
+
+class Namespace:
+    """Finds, publishes and removes objects for one session.
+
+    Parameters
+    ----------
+    session:
+        The session that owns what is published here.
+    state, pool, budget:
+        Locks and counters; where retired segments go; what their memory is given back to.
+    """
+
+    def __init__(self, session: Session, state: SharedState, pool: PagePool, budget: Budget) -> None:
+        self._session = session
+        self._state = state
+        self._pool = pool
+        self._budget = budget
+
+    def trees(self) -> list[Tree]:
+        return trees_of(self._session.layout)
+
+    def open(self, location: Location) -> tuple[int, SegmentInfo] | None:
+        """Open the newest version of an object, for the caller to close; ``None`` when there is none."""
+        while True:
+            generation = self._state.generation
+            found: tuple[int, SegmentInfo] | None = None
+            for tree in self.trees():
+                opened = tree.open(location)
+                if opened is None:
+                    continue
+                fd, info = opened[0], _info(tree, location.bucket, location.key, opened[1])
+                if found is None or info.modified_ns > found[1].modified_ns:
+                    fd, found = (found[0] if found else -1), (fd, info)
+                if fd >= 0:
+                    os.close(fd)
+            if found is not None or self._state.generation == generation:
+                return found
+
+    def head(self, location: Location) -> SegmentInfo | None:
+        """The newest version of an object, not opened."""
+        while True:
+            generation = self._state.generation
+            infos = [
+                _info(tree, location.bucket, location.key, status)
+                for tree in self.trees()
+                if (status := tree.status(location)) is not None
+            ]
+            if infos or self._state.generation == generation:
+                return max(infos, key=lambda info: info.modified_ns, default=None)
+
+    def list(self, bucket: str, prefix: str) -> list[SegmentInfo]:
+        """The objects under a prefix, by key."""
+        name = keys.bucket_name(bucket)
+        while True:
+            generation = self._state.generation
+            newest: dict[str, SegmentInfo] = {}
+            for tree in self.trees():
+                for key, entry in tree.keys(name, prefix):
+                    try:
+                        info = _info(tree, bucket, key, entry.stat(follow_symlinks=False))
+                    except FileNotFoundError:  # deleted since it was listed
+                        continue
+                    other = newest.get(key)
+                    if other is None or info.modified_ns > other.modified_ns:
+                        newest[key] = info
+            if self._state.generation == generation:
+                return [newest[key] for key in sorted(newest)]
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        """The keys under a prefix, sorted; cheaper than :meth:`list`, no file is looked at."""
+        name = keys.bucket_name(bucket)
+        while True:
+            generation = self._state.generation
+            found = {key for tree in self.trees() for key, _ in tree.keys(name, prefix)}
+            if self._state.generation == generation:
+                return sorted(found)
+
+    def publish(self, file: UnsealedFile, location: Location, *, spilled: bool) -> SegmentInfo:
+        """Seal a written file and make it the object, atomically.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the session has ended.
+        """
+        session = self._session
+        root = session.spill_path("data") if spilled else f"{session.directory}/data"
+        target = Tree(root, session.id, spilled)
+        with self._state.key_locked(location.path):
+            elsewhere = [
+                (tree, status)
+                for tree in self.trees()
+                if tree != target and (status := tree.status(location)) is not None
+            ]
+            modified_ns = max([time.time_ns(), *(status.st_mtime_ns + 1 for _, status in elsewhere)])
+            file.seal(modified_ns)
+            replaced = target.status(location)
+            pooled = replaced is not None and not spilled and self._link_into_pool(target, location, replaced)
+            target.place(file.path, location)
+            if replaced is not None and not spilled and not pooled:
+                self._budget.release(in_pages(replaced.st_size))
+            if elsewhere:
+                self._state.advance_generation()
+                for tree, status in elsewhere:
+                    self._retire(tree, location, status)
+        file.published()
+        return SegmentInfo(location.bucket, location.key, file.size, modified_ns, session.id, spilled)
+
+    def delete(self, location: Location) -> bool:
+        """Remove an object; gives whether there was one."""
+        with self._state.key_locked(location.path):
+            found = [(tree, status) for tree in self.trees() if (status := tree.status(location)) is not None]
+            for tree, status in found:
+                self._retire(tree, location, status)
+        return bool(found)
+
+    def bucket_trees(self, bucket: str) -> Iterator[Tree]:
+        """The trees in which the bucket has a directory."""
+        name = keys.bucket_name(bucket)
+        return (tree for tree in self.trees() if os.path.isdir(f"{tree.root}/{name}"))
+
+    def _retire(self, tree: Tree, location: Location, status: os.stat_result) -> None:
+        """Take an object out of a tree, its pages into the pool if they are ours and worth it; holds the key's lock."""
+        place = self._pool.place_for(status) if tree.session == self._session.id and not tree.spilled else None
+        try:
+            if place is None:
+                os.unlink(tree.path(location))
+            else:
+                os.rename(tree.path(location), place)
+        except FileNotFoundError:  # its session was reclaimed meanwhile
+            return
+        if place is None and not tree.spilled:
+            self._budget.release(in_pages(status.st_size))
+        tree.forget(location)
+
+    def _link_into_pool(self, tree: Tree, location: Location, status: os.stat_result) -> bool:
+        """Give a file about to be replaced a name in the pool, where it waits until the old name is gone."""
+        place = self._pool.place_for(status)
+        if place is None:
+            return False
+        with contextlib.suppress(OSError):
+            os.link(tree.path(location), place, follow_symlinks=False)
+            return True
+        return False
+
+
+def _info(tree: Tree, bucket: str, key: str, status: os.stat_result) -> SegmentInfo:
+    return SegmentInfo(bucket, key, status.st_size, status.st_mtime_ns, tree.session, tree.spilled)

@@ -1,0 +1,144 @@
+"""What this process holds of each base directory: its sessions and the shared state, opened once.
+
+Stores come and go; the session they write to stays until the last of them is closed or the process ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+from dataclasses import dataclass, field, replace
+
+from lithops_shm.config import StoreSettings
+from lithops_shm.store import upkeep
+from lithops_shm.store.locks import SharedState
+from lithops_shm.store.session import KEPT, SESSION_VARIABLE, Layout, Session, is_alive, layout_of, read_owner
+
+__all__ = ["Membership", "enter", "is_usable", "leave"]
+
+
+@dataclass(slots=True)
+class Membership:
+    """This process in a session: the settings its owner gave it, and how many stores here use it."""
+
+    settings: StoreSettings
+    session: Session
+    state: SharedState
+    users: int = 0
+
+
+@dataclass(slots=True)
+class _Registry:
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    memberships: dict[tuple[str, bool], Membership] = field(default_factory=dict)
+    states: dict[str, SharedState] = field(default_factory=dict)
+
+
+_registry = _Registry()
+
+
+def enter(settings: StoreSettings) -> Membership:
+    """Join the session these settings lead to, or open one; pair with :func:`leave`.
+
+    In this order: the session this process is in already, the one named by ``settings.session``, the one of the
+    process that started this one, a new one. Dead ones are passed over, and reclaimed when a new one is opened.
+    """
+    inherited = os.environ.get(SESSION_VARIABLE)
+    if settings.directory is None and inherited is not None:
+        base = os.path.dirname(os.path.dirname(inherited))
+        if os.path.isdir(inherited):
+            settings = replace(settings, directory=base)
+    layout = layout_of(settings)
+    kept = settings.lifetime == KEPT
+    with _registry.lock:
+        membership = _registry.memberships.get((layout.base, kept))
+        if membership is not None and not is_usable(membership):
+            _forget(membership)
+            membership = None
+        if membership is None:
+            membership = _join(layout, settings, inherited) if not kept else None
+        if membership is None:
+            upkeep.reclaim(settings)
+            session = Session.create(layout, settings)
+            membership = Membership(settings, session, _state(layout.base))
+            membership.state.correct_bytes(upkeep.memory_of(layout), membership.state.bytes_in_use)
+            if not kept:
+                os.environ[SESSION_VARIABLE] = session.directory
+        _registry.memberships[layout.base, kept] = membership
+        membership.users += 1
+        return membership
+
+
+def leave(membership: Membership) -> None:
+    """One store less; the last one ends the session, if it is this process's."""
+    with _registry.lock:
+        membership.users -= 1
+        if membership.users == 0:
+            _forget(membership)
+
+
+def _join(layout: Layout, settings: StoreSettings, inherited: str | None) -> Membership | None:
+    candidates = [settings.session] if settings.session else []
+    if inherited is not None and inherited == layout.session(os.path.basename(inherited)):
+        candidates.append(os.path.basename(inherited))
+    for candidate in candidates:
+        owner = read_owner(layout, candidate)
+        if owner is None:
+            continue
+        # The owner's settings count, or this process would not find what others have spilled.
+        adopted = StoreSettings.from_mapping({**owner.settings, "directory": layout.base})
+        session = Session.join(layout_of(adopted), candidate)
+        if session is not None:
+            return Membership(replace(adopted, storage_bucket=settings.storage_bucket), session, _state(layout.base))
+    return None
+
+
+def is_usable(membership: Membership) -> bool:
+    """Whether the session still lives."""
+    session = membership.session
+    if session.owned or session.id == KEPT:
+        return os.path.isdir(session.directory)
+    return is_alive(session.layout, session.id)
+
+
+def _state(base: str) -> SharedState:
+    state = _registry.states.get(base)
+    if state is not None and not state.is_current():
+        state.close()
+        state = None
+    if state is None:
+        state = _registry.states[base] = SharedState(base)
+    return state
+
+
+def _forget(membership: Membership) -> None:
+    session = membership.session
+    base = session.layout.base
+    for key, other in list(_registry.memberships.items()):
+        if other is membership:
+            del _registry.memberships[key]
+    if session.owned and os.environ.get(SESSION_VARIABLE) == session.directory:
+        del os.environ[SESSION_VARIABLE]
+    session.end()
+    if not any(key[0] == base for key in _registry.memberships) and base in _registry.states:
+        _registry.states.pop(base).close()
+
+
+def _end_all() -> None:
+    with _registry.lock:
+        for membership in list(_registry.memberships.values()):
+            with contextlib.suppress(OSError):
+                _forget(membership)
+
+
+def _after_fork_in_child() -> None:
+    _registry.lock = threading.RLock()
+    for membership in _registry.memberships.values():
+        membership.session.abandon()
+
+
+# Registered on import, so before any Lithops executor registers its own clean-up, and therefore run after it.
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,169 @@
+"""Segments: written under a name nobody reads, sealed, and mapped read-only ever after."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import secrets
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lithops_shm.store import bulk
+
+__all__ = ["Segment", "SegmentInfo", "UnsealedFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """What is known of a segment without mapping it.
+
+    Parameters
+    ----------
+    bucket, key:
+        Its name.
+    size:
+        In bytes, exactly what was written.
+    modified_ns:
+        When it was sealed, in nanoseconds since 1970.
+    session:
+        Id of the session it belongs to, and with which it goes.
+    spilled:
+        Whether its bytes are on disk rather than in memory.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    modified_ns: int
+    session: str
+    spilled: bool
+
+
+class Segment:
+    """A sealed segment, mapped read-only into this process.
+
+    The mapping lives as long as this object or any view made from it, whatever happens to the name: deleting or
+    overwriting the object leaves what is mapped as it was. Nothing has to be closed.
+
+    Parameters
+    ----------
+    info:
+        The segment as it was when it was opened.
+    fd:
+        Its open descriptor; duplicated by the mapping, the caller closes its own.
+    """
+
+    __slots__ = ("__weakref__", "info", "view")
+
+    view: memoryview
+    """All bytes of the segment, read-only; format ``B``, shape ``(size,)``. A view, never a copy."""
+
+    def __init__(self, info: SegmentInfo, fd: int) -> None:
+        self.info = info
+        # mmap refuses length 0. The map keeps a duplicate of `fd` and closes it with itself.
+        self.view = memoryview(mmap.mmap(fd, info.size, prot=mmap.PROT_READ) if info.size else b"")
+
+    @property
+    def size(self) -> int:
+        """Bytes in the segment."""
+        return self.info.size
+
+    def __len__(self) -> int:
+        return self.info.size
+
+    def __repr__(self) -> str:
+        info = self.info
+        return f"<Segment {info.bucket}/{info.key[:80]} {info.size:,} bytes{' spilled' if info.spilled else ''}>"
+
+
+class UnsealedFile:
+    """A file being written in a session's ``tmp`` directory, flocked by its writer until published or dropped.
+
+    The lock is what tells a writer at work from the remains of a dead one.
+
+    Parameters
+    ----------
+    fd, path:
+        The file, open for writing and locked; owned by this object from now on.
+    recycled_bytes:
+        How many bytes of allocated pages it already has, from 0 on.
+    """
+
+    def __init__(self, fd: int, path: str, recycled_bytes: int = 0) -> None:
+        self.fd = fd
+        self.path = path
+        self.size = 0
+        self.recycled_bytes = recycled_bytes
+        self._finalizer = weakref.finalize(self, _drop, fd, path, os.getpid())
+
+    @classmethod
+    def create(cls, directory: str) -> UnsealedFile:
+        """A new empty file; raises FileNotFoundError when the directory is gone with its session."""
+        while True:
+            path = unsealed_path(directory)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if claim(fd):
+                return cls(fd, path)
+
+    def append(self, parts: Sequence[memoryview]) -> None:
+        """Write flat buffers at the end, over recycled pages as far as they reach.
+
+        Raises
+        ------
+        OSError
+            ENOSPC when the file system is full. :attr:`size` is then as before, and so are the bytes up to it.
+        """
+        at = self.size
+        if at < self.recycled_bytes:
+            over, parts = bulk.split(parts, self.recycled_bytes - at)
+            at += bulk.overwrite(self.fd, at, over)
+        self.size = at + bulk.write(self.fd, at, parts)
+
+    def seal(self, modified_ns: int) -> None:
+        """Cut off recycled pages that were not needed, and stamp the time."""
+        if self.recycled_bytes > self.size:
+            os.ftruncate(self.fd, self.size)
+        os.utime(self.fd, ns=(modified_ns, modified_ns))
+
+    def published(self) -> None:
+        """The file has its final name: let go of it, without removing anything."""
+        if self._finalizer.detach():
+            os.close(self.fd)
+
+    def drop(self) -> None:
+        """Remove the file; dropping twice is dropping once."""
+        self._finalizer()
+
+
+def unsealed_path(directory: str) -> str:
+    """A path in `directory` that no other writer uses."""
+    return os.path.join(directory, f"{os.getpid()}-{secrets.token_hex(6)}")
+
+
+def claim(fd: int, *, wait: bool = True) -> bool:
+    """Lock a file in ``tmp`` for its writer; ``False``, and closed, when it was cleared away just before.
+
+    With `wait` off, also when somebody else has it locked.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink:
+            return True
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return False
+
+
+def _drop(fd: int, path: str, pid: int) -> None:
+    os.close(fd)
+    if pid == os.getpid():  # a forked child inherits the object, the file stays the parent's
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
