@@ -83,24 +83,6 @@ class Namespace:
             if infos or self._state.generation == generation:
                 return max(infos, key=lambda info: info.modified_ns, default=None)
 
-    def list(self, bucket: str, prefix: str) -> list[SegmentInfo]:
-        """The objects under a prefix, by key."""
-        name = keys.bucket_name(bucket)
-        while True:
-            generation = self._state.generation
-            newest: dict[str, SegmentInfo] = {}
-            for tree in self.trees():
-                for key, entry in tree.keys(name, prefix):
-                    try:
-                        info = _info(tree, bucket, key, entry.stat(follow_symlinks=False))
-                    except FileNotFoundError:  # deleted since it was listed
-                        continue
-                    other = newest.get(key)
-                    if other is None or info.modified_ns > other.modified_ns:
-                        newest[key] = info
-            if self._state.generation == generation:
-                return [newest[key] for key in sorted(newest)]
-
     def keys(self, bucket: str, prefix: str) -> list[str]:
         """The keys under a prefix, sorted; cheaper than :meth:`list`, no file is looked at."""
         name = keys.bucket_name(bucket)
@@ -153,6 +135,24 @@ class Namespace:
         """The trees in which the bucket has a directory."""
         name = keys.bucket_name(bucket)
         return (tree for tree in self.trees() if os.path.isdir(f"{tree.root}/{name}"))
+
+    def list(self, bucket: str, prefix: str) -> list[SegmentInfo]:
+        """The objects under a prefix, by key."""
+        name = keys.bucket_name(bucket)
+        while True:
+            generation = self._state.generation
+            newest: dict[str, SegmentInfo] = {}
+            for tree in self.trees():
+                for key, entry in tree.keys(name, prefix):
+                    try:
+                        info = _info(tree, bucket, key, entry.stat(follow_symlinks=False))
+                    except FileNotFoundError:  # deleted since it was listed
+                        continue
+                    other = newest.get(key)
+                    if other is None or info.modified_ns > other.modified_ns:
+                        newest[key] = info
+            if self._state.generation == generation:
+                return [newest[key] for key in sorted(newest)]
 
     def _retire(self, tree: Tree, location: Location, status: os.stat_result) -> None:
         """Take an object out of a tree, its pages into the pool if they are ours and worth it; holds the key's lock."""

@@ -206,13 +206,6 @@ class Store:
             raise self._not_found(bucket, key)
         return info
 
-    def list(self, bucket: str, prefix: str = "") -> list[SegmentInfo]:
-        """The objects whose keys start with `prefix`, sorted by key; raises SegmentNotFoundError for no bucket."""
-        infos = self._namespace.list(bucket, prefix)
-        if not infos:
-            self._require_bucket(bucket)
-        return infos
-
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         """The keys that start with `prefix`, sorted; raises SegmentNotFoundError for an unknown bucket."""
         found = self._namespace.keys(bucket, prefix)
@@ -227,6 +220,13 @@ class Store:
     def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
         """Remove objects; gives how many there were."""
         return sum(self.delete(bucket, key) for key in keys)
+
+    def list(self, bucket: str, prefix: str = "") -> list[SegmentInfo]:
+        """The objects whose keys start with `prefix`, sorted by key; raises SegmentNotFoundError for no bucket."""
+        infos = self._namespace.list(bucket, prefix)
+        if not infos:
+            self._require_bucket(bucket)
+        return infos
 
     def _open(self, bucket: str, key: str) -> tuple[int, SegmentInfo]:
         opened = self._namespace.open(locate(bucket, key))
