@@ -1,0 +1,44 @@
+# `make run` and `make test` set up all they need; everything else wants what one of them made.
+PYTHON ?= python3
+SIZE ?= 200MB
+PIP = -m pip --quiet --disable-pip-version-check
+SOURCES = setup.cfg pyproject.toml build_backend.py lithops_shm.pth
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/ready  ## The main job: terasort through shared memory, beside disk, verified and timed (SIZE=200MB)
+	.venv/bin/python examples/terasort.py --size $(SIZE)
+
+test:  ## Lint, types and tests in a fresh virtual environment
+	rm -rf .venv-test
+	$(PYTHON) -m venv .venv-test
+	@echo "Installing the package and what its tests need ..."
+	.venv-test/bin/python $(PIP) install '.[test]'
+	.venv-test/bin/ruff check
+	.venv-test/bin/ruff format --check
+	.venv-test/bin/mypy
+	.venv-test/bin/pytest
+
+check: .venv/ready  ## The same in .venv, with the sources as they are
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its own localhost storage
+	.venv/bin/python tests/lithops_suite.py
+
+bench: .venv/ready  ## All figures of docs/benchmarks.md
+	.venv/bin/python tests/benchmarks/run.py
+
+.venv/ready: $(SOURCES)
+	$(PYTHON) -m venv --clear .venv
+	@echo "Installing the package ..."
+	.venv/bin/python $(PIP) install --editable '.[test]'
+	touch $@
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis terasort.png
+
+.PHONY: help run test check lithops-test bench clean

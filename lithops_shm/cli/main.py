@@ -1,0 +1,113 @@
+"""The arguments of ``lithops-shm``, and the ends it can come to.
+
+Exit codes: 0 for success, 1 when ``doctor`` finds a problem, 2 for an error that is explained in one sentence on
+stderr, 130 after Ctrl-C and 141 when the reader of the output has gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lithops_shm import __version__
+from lithops_shm.cli.terminal import escaped
+from lithops_shm.errors import ShmError
+
+__all__ = ["main"]
+
+_FAILED = 2
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_NO_READER = 141  # 128 + SIGPIPE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit code.
+
+    Parameters
+    ----------
+    arguments:
+        Without the program's name; those of the process by default.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a key may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        # Each command imports what it needs, so that --help and mistakes cost next to nothing.
+        code = int(import_module(f"lithops_shm.cli.{options.command}").run(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more when it exits, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NO_READER
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (ShmError, OSError) as error:
+        print(f"lithops-shm: {escaped(_sentence(error))}", file=sys.stderr)
+        return _FAILED
+    return code
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ShmError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lithops-shm",
+        description="Look at, and look after, the shared-memory segments of Lithops on this machine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"lithops-shm {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    _command(
+        commands,
+        "doctor",
+        "say what this machine offers, and what to change",
+        "Look at memory, limits, safety and software. Changes nothing. Exits with 1 when there is a problem.",
+    )
+    ls = _command(
+        commands,
+        "ls",
+        "list segments, their owners and their sizes",
+        "List the segments of all your sessions, or the sessions themselves. Changes nothing.",
+    )
+    ls.add_argument("--sessions", action="store_true", help="one line per session instead of per segment")
+    ls.add_argument("--bucket", help="only segments of this bucket")
+    ls.add_argument("--prefix", default="", help="only segments whose keys start with this")
+    ls.add_argument(
+        "--sort",
+        choices=("name", "size", "age"),
+        default="name",
+        help="by bucket and key, largest first, or oldest first (default: %(default)s)",
+    )
+    gc = _command(
+        commands,
+        "gc",
+        "remove what dead sessions left",
+        "Remove the segments of sessions whose process has ended. Data of live sessions is never touched.",
+    )
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    gc.add_argument("--kept", action="store_true", help="name and remove objects with `lifetime: kept` as well")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=description, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="print JSON: sizes in bytes, times in UTC")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="Lithops configuration with the section `shm:` (default: where Lithops looks for its own)",
+    )
+    parser.add_argument("--directory", help="base directory of the store, whatever the configuration says")
+    return parser
