@@ -10,6 +10,7 @@ The two runs differ in `Exchange` alone: how a table gets from one function to t
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -101,11 +102,13 @@ def row_checksum(keys: np.ndarray, values: np.ndarray) -> int:
 
 def characters(column: pa.ChunkedArray, width: int) -> np.ndarray:
     """A column of texts of one width as bytes, shape (rows, width)."""
-    chunks = []
+    parts = [np.empty((0, width), np.uint8)]
     for chunk in column.chunks:
-        start = chunk.offset and chunk.buffers()[1] is not None and np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset]
-        chunks.append(np.frombuffer(chunk.buffers()[2], np.uint8)[int(start) :][: len(chunk) * width].reshape(-1, width))
-    return np.concatenate(chunks) if chunks else np.empty((0, width), np.uint8)
+        _, offsets, data = chunk.buffers()
+        if len(chunk):
+            start = np.frombuffer(offsets, np.int64)[chunk.offset]
+            parts.append(np.frombuffer(data, np.uint8)[start : start + len(chunk) * width].reshape(-1, width))
+    return np.concatenate(parts)
 
 
 def by_key(table: pa.Table) -> tuple[pa.Table, np.ndarray]:
@@ -120,9 +123,10 @@ def by_key(table: pa.Table) -> tuple[pa.Table, np.ndarray]:
     return table.take(pa.array(order)), heads
 
 
-def map_part(part: tuple[int, int, int], path: str, bounds: list[int], medium: str, storage: lithops.Storage) -> list[Any]:
+def map_part(
+    number: int, start: int, rows: int, path: str, bounds: list[int], medium: str, storage: lithops.Storage
+) -> list[Any]:
     """Read `rows` rows of the file from row `start` on, sort them, and leave them cut at the bounds."""
-    number, start, rows = part
     with open(path, "rb") as file:
         file.seek(start * ROW)
         table = pa.csv.read_csv(
@@ -132,7 +136,7 @@ def map_part(part: tuple[int, int, int], path: str, bounds: list[int], medium: s
         )
     table, heads = by_key(table)
     cuts = [0, *np.searchsorted(heads, np.array(bounds, dtype=np.uint64)).tolist(), len(heads)]
-    pieces = [table.slice(a, b - a) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    pieces = [table.slice(a, b - a) for a, b in itertools.pairwise(cuts)]
     return EXCHANGES[medium].write(storage, f"mapped/{number:05}", pieces)
 
 
@@ -168,10 +172,10 @@ def sort(executor: lithops.FunctionExecutor, path: Path, rows: int, functions: i
     """Sort the file with `functions` mappers and as many reducers."""
     started = time.perf_counter()
     share = -(-rows // functions)
-    parts = [(i, i * share, min(share, rows - i * share)) for i in range(functions) if i * share < rows]
-    bounds = sample_bounds(path, rows, functions)
-    # A tuple among the arguments of `map` is spread over the parameters, so each item is one in a list.
-    mapped = executor.get_result(executor.map(map_part, [{"part": part, "path": str(path), "bounds": bounds, "medium": medium} for part in parts]))
+    common = {"path": str(path), "bounds": sample_bounds(path, rows, functions), "medium": medium}
+    starts = range(0, rows, share)
+    parts = [{"number": i, "start": at, "rows": min(share, rows - at), **common} for i, at in enumerate(starts)]
+    mapped = executor.get_result(executor.map(map_part, parts))
     middle = time.perf_counter()
     work = [{"number": i, "pieces": [m[i] for m in mapped], "medium": medium} for i in range(functions)]
     merged = executor.get_result(executor.map(reduce_range, work))
@@ -210,12 +214,10 @@ def touch(size: int) -> None:
 
 def draw(medians: dict[str, Run], title: str, path: Path) -> None:
     """A bar for each medium, its map and its reduce stage on top of each other."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    axes = figure.subplots()
     names = list(medians)
     maps = [medians[name].map_s for name in names]
     reduces = [medians[name].reduce_s for name in names]
@@ -227,7 +229,6 @@ def draw(medians: dict[str, Run], title: str, path: Path) -> None:
     axes.invert_yaxis()
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def arguments() -> argparse.Namespace:
@@ -243,11 +244,12 @@ def arguments() -> argparse.Namespace:
         return int(text)
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--size", type=size, default="200MB", help="bytes of input, such as 200MB or 1GB (default: %(default)s)")
-    parser.add_argument("--functions", type=positive, default=4, help="mappers, and reducers (default: %(default)s)")
-    parser.add_argument("--repeat", type=positive, default=3, help="runs of each, alternating; medians count (default: %(default)s)")
-    parser.add_argument("--chart", type=Path, default=Path("terasort.png"), help="where the bar chart goes (default: %(default)s)")
-    parser.add_argument("--directory", type=Path, help="where the input is generated (default: the temporary directory)")
+    add = parser.add_argument
+    add("--size", type=size, default="200MB", help="input, such as 200MB or 1GB (default: %(default)s)")
+    add("--functions", type=positive, default=os.cpu_count(), help="mappers, and reducers (default: one a CPU)")
+    add("--repeat", type=positive, default=3, help="runs of each, alternating; medians count (default: %(default)s)")
+    add("--chart", type=Path, default=Path("terasort.png"), help="the bar chart (default: %(default)s)")
+    add("--directory", type=Path, help="where the input is generated (default: the temporary directory)")
     options = parser.parse_args()
     if options.size < ROW * options.functions:
         parser.error(f"--size must be at least {ROW * options.functions} bytes: a row of {ROW} for each function")
@@ -265,7 +267,10 @@ def main() -> None:
         touch(3 * options.size)
         for turn in range(options.repeat):
             for medium in list(EXCHANGES) if turn % 2 == 0 else reversed(EXCHANGES):
-                config = {"lithops": {"backend": "localhost", "storage": medium}, "localhost": {"runtime": sys.executable}}
+                config = {
+                    "lithops": {"backend": "localhost", "storage": medium},
+                    "localhost": {"runtime": sys.executable},
+                }
                 with lithops.FunctionExecutor(config=config, log_level=None) as executor:
                     run = sort(executor, path, rows, options.functions, medium)
                     verify(run, executor.storage, medium, rows, checksum)
@@ -273,14 +278,16 @@ def main() -> None:
                 runs[medium].append(run)
                 print(f"  run {turn + 1} of {options.repeat}, {medium:>9}: {run.total_s:6.2f} s, verified", flush=True)
     medians = {medium: sorted(done, key=lambda run: run.total_s)[len(done) // 2] for medium, done in runs.items()}
-    title = f"terasort of {rows * ROW / 1e6:,.0f} MB, {options.functions} + {options.functions} functions, {os.cpu_count()} CPUs"
+    functions = f"{options.functions} + {options.functions} functions"
+    title = f"terasort of {rows * ROW / 1e6:,.0f} MB, {functions}, {os.cpu_count()} CPUs"
     print(f"\n{title}: order, count and checksum verified in every run\n")
     print(f"{'storage':<10} {'map':>8} {'reduce':>8} {'total':>8} {'min - max':>15}")
     slowest = max(run.total_s for run in medians.values())
     for medium, run in medians.items():
         totals = [each.total_s for each in runs[medium]]
         spread = f"{min(totals):.2f} - {max(totals):.2f}"
-        print(f"{medium:<10} {run.map_s:7.2f}s {run.reduce_s:7.2f}s {run.total_s:7.2f}s {spread:>14}s  {slowest / run.total_s:.2f}x")
+        stages = f"{run.map_s:7.2f}s {run.reduce_s:7.2f}s {run.total_s:7.2f}s"
+        print(f"{medium:<10} {stages} {spread:>14}s  {slowest / run.total_s:.2f}x")
     draw(medians, title, options.chart)
     print(f"\nChart: {options.chart}")
 

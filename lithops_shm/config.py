@@ -63,7 +63,9 @@ class StoreSettings:
     session: str | None = None
 
     @classmethod
-    def from_mapping(cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration") -> StoreSettings:
+    def from_mapping(
+        cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration"
+    ) -> StoreSettings:
         """Validate the ``shm:`` section of a configuration.
 
         Parameters

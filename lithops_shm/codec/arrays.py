@@ -15,7 +15,6 @@ from lithops_shm.codec.pickles import INLINE_BYTES, Reducer, Regions
 
 __all__ = ["cast", "masked", "own", "reducer", "view"]
 
-
 Array = np.ndarray[Any, Any]
 
 
@@ -37,12 +36,13 @@ def view(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tup
         # NumPy looks through a memoryview, here to the mapping. Then all arrays had the same base, which pandas takes
         # to mean that they share elements (and copies intervals), and the mapping would not know that it is in use.
         buffer = np.asarray(buffer)
-    return np.ndarray(shape, dtype, buffer, 0, strides)
+    array: Array = np.ndarray(shape, dtype, buffer, 0, strides)
+    return array
 
 
 def own(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...] | None) -> Array:
     """What :func:`view` gives, writable: in the buffer itself if that is, else in a copy."""
-    array: Array = view(buffer, dtype, shape, strides)
+    array = view(buffer, dtype, shape, strides)
     # Elements of a broadcast array share their memory: written to, they would change together.
     shared = strides is not None and 0 in strides
     return array.copy(order="K") if shared or not array.flags.writeable else array
@@ -95,12 +95,8 @@ def _pack(array: Array) -> tuple[Array, tuple[int, ...] | None]:
 
 
 def _reduce_masked(array: np.ma.MaskedArray[Any, Any], _regions: Regions) -> Any:
-    if array.dtype.hasobject:
-        return NotImplemented
     return masked, (np.asarray(array.data), array.__dict__.copy())
 
 
 def _reduce_subclass(array: Array, _regions: Regions) -> Any:
-    if array.dtype.hasobject:
-        return NotImplemented
     return cast, (np.asarray(array), type(array))

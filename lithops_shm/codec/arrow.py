@@ -33,9 +33,16 @@ _TABLE, _BATCH, _CHUNKED, _ARRAY = range(4)
 _HEAD = struct.Struct("<II")  # form, CRC-32 of the spans
 _SPAN = struct.Struct("<QQ")  # offset and length in the stream, in bytes
 
-# Types whose slices drag their parents along, with the size of an element in their first buffer after the validity.
-_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-_VIEW_BYTES = 16
+# Types whose slices drag their parents along: the size in bytes of an element in the first buffer after the validity.
+_VIEWS = {
+    pa.string_view().id: 16,
+    pa.binary_view().id: 16,
+    pa.list_view(pa.null()).id: 4,
+    pa.large_list_view(pa.null()).id: 8,
+}
+
+# Concatenating copies the elements of list views, but only refers to the strings of string views; casting copies those.
+_COPIED_AS = {pa.string_view().id: pa.large_string(), pa.binary_view().id: pa.large_binary()}
 
 
 def reducer(cls: type) -> Reducer | None:
@@ -164,7 +171,7 @@ def _guard(pieces: Iterable[Any]) -> tuple[list[tuple[int, int]], int, int]:
 def _compact_columns(data: Any) -> Any:
     """A table or batch with its view columns compacted where that pays."""
     for index, field in enumerate(data.schema):
-        if _is_view(field.type):
+        if field.type.id in _VIEWS:
             column = data.column(index)
             if isinstance(column, pa.ChunkedArray):
                 column = pa.chunked_array(list(map(_compact, column.chunks)), type=field.type)
@@ -174,22 +181,20 @@ def _compact_columns(data: Any) -> Any:
     return data
 
 
-def _is_view(kind: Any) -> bool:
-    return kind in _VIEWS or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
-
-
 def _compact(array: Any) -> Any:
-    """An array that does not share its memory with a parent more than twice its length, if it is of a view type."""
+    """An array of a view type without its parent, if it is a slice of less than half of that; others as they are."""
     kind = array.type
-    if not _is_view(kind) or not len(array):
+    element_bytes = _VIEWS.get(kind.id)
+    if element_bytes is None:
         return array
-    element_bytes = _VIEW_BYTES if kind in _VIEWS else 8 if pa.types.is_large_list_view(kind) else 4
-    if array.buffers()[1].size < 2 * element_bytes * len(array):
+    if not len(array):
+        return pa.array([], kind)
+    if array.buffers()[1].size <= 2 * element_bytes * len(array):
         return array
-    if kind not in _VIEWS:
+    if kind.id not in _COPIED_AS:
         return pa.concat_arrays([array])
     try:
-        return array.cast(_VIEWS[kind]).cast(kind)
+        return array.cast(_COPIED_AS[kind.id]).cast(kind)
     except pa.ArrowException:  # more than 2 GiB of strings
         return array
 

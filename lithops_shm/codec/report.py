@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
+from lithops_shm.codec.pickles import INLINE_BYTES
+
 __all__ = ["CopyReport", "Part"]
 
 _ROWS = 20
@@ -79,8 +81,8 @@ class CopyReport:
 
     @property
     def zero_copy(self) -> bool:
-        """Whether no buffer of the object is a copy."""
-        return not self.copied_bytes
+        """Whether all buffers are views, but for those under 2 KiB, which are kept in the pickle stream."""
+        return all(part.viewed or part.nbytes < INLINE_BYTES for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain numbers, strings, lists and dicts, ready for JSON."""

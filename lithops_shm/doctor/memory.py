@@ -128,8 +128,8 @@ def swap(areas: Sequence[Swap] | None, where: FileSystem) -> Finding:
         Severity.NOTE,
         value,
         "Under pressure the kernel writes segments to swap: slow to read back, and on disk in clear unless encrypted.",
-        "For confidential data turn it off (`swapoff -a`), encrypt it, or set `shm: {directory: ...}` to a tmpfs mounted "
-        "with `noswap` (Linux 6.4 and later).",
+        "For confidential data turn it off (`swapoff -a`), encrypt it, or set `shm: {directory: ...}` to a tmpfs "
+        "mounted with `noswap` (Linux 6.4 and later).",
         facts,
     )
 

@@ -6,6 +6,7 @@ Kept to what any Python 3.7 understands, because it may be asked of any.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -26,8 +27,13 @@ def answer() -> dict[str, Any]:
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
         "lithops_shm": version,
         "hook": bool(finders),
-        "finds_shm": any(finder.find_spec(BACKEND, None) is not None for finder in finders),
+        "finds_shm": any(_serves(finder) for finder in finders),
     }
+
+
+def _serves(finder: Any) -> bool:
+    spec = finder.find_spec(BACKEND, None)
+    return spec is not None and os.path.exists(spec.origin or "")
 
 
 if __name__ == "__main__":

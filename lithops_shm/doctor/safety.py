@@ -92,8 +92,8 @@ def core_dumps(setting: CoreDumps) -> Finding:
         Severity.NOTE,
         f"on, {target}",
         f"The core of a worker that crashes holds copies it made of your data, and {what}.",
-        "For confidential data: `ulimit -c 0` before starting, and where cores go to systemd-coredump `Storage=none` in "
-        "/etc/systemd/coredump.conf.",
+        "For confidential data: `ulimit -c 0` before starting, and where cores go to systemd-coredump `Storage=none` "
+        "in /etc/systemd/coredump.conf.",
         facts,
     )
 
@@ -117,7 +117,7 @@ def removed_at_logout(directory: str, removes: bool | None) -> Finding:
             Severity.WARNING,
             "logind deletes your files in /dev/shm when you log out",
             "A job that outlives your login, as under nohup or tmux, loses its segments then.",
-            "`loginctl enable-linger`, or RemoveIPC=no in /etc/systemd/logind.conf and `systemctl restart systemd-logind`.",
+            "`loginctl enable-linger`, or RemoveIPC=no in /etc/systemd/logind.conf and a restart of systemd-logind.",
             facts,
         )
     return Finding(name, Severity.OK, "segments survive logging out", facts=facts)

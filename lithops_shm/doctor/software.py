@@ -18,27 +18,43 @@ _NEWEST_PYTHON = (3, 13)  # that we test with
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package we work with: the range we support (`least` up to, not including, `below`), and what it is for."""
+    """A package we work with.
+
+    Parameters
+    ----------
+    name, use:
+        Of the distribution, and what it is for.
+    severity:
+        How much it matters when it is not in the range we support.
+    least, below:
+        That range, from `least` up to, not including, `below`; empty for no bound.
+    optional:
+        Whether it is no matter at all when it is not installed.
+    trap:
+        What is special about a version out of range.
+    """
 
     name: str
     use: str
-    required: bool = True
+    severity: Severity = Severity.PROBLEM
     least: tuple[int, ...] = ()
     below: tuple[int, ...] = ()
+    optional: bool = False
     trap: str = ""
 
 
+# The bounds are those of setup.cfg; a test compares them.
 PACKAGES = (
-    Package("lithops", "runs the functions", least=(3, 8), below=(4,)),
+    Package("lithops", "running functions", least=(3, 8), below=(4,)),
     Package("numpy", "arrays without copies"),
-    Package("pyarrow", "tables without copies"),
-    Package("pandas", "data frames without copies"),
-    Package("polars", "Polars frames without copies", required=False),
-    Package("boto3", "jobs that move to S3", required=False),
+    Package("pyarrow", "tables without copies", least=(17,)),
+    Package("pandas", "data frames without copies", least=(2, 2)),
+    Package("polars", "Polars frames without copies", Severity.WARNING, least=(1, 10), optional=True),
+    Package("boto3", "jobs that move to S3", Severity.WARNING, least=(1, 35)),
     Package(
         "s3fs",
         "jobs that read S3 as files",
-        required=False,
+        Severity.WARNING,
         least=(2025, 12),
         trap="Without this bound pip keeps the newest boto3 and falls back to s3fs 0.4.2, which is of 2020.",
     ),
@@ -53,19 +69,18 @@ def release(version: str) -> tuple[int, ...]:
 
 def package(wanted: Package, version: str | None) -> Finding:
     """One package; `version` is ``None`` when it is not installed."""
-    name, facts = wanted.name, {"version": version, "required": wanted.required}
+    name, facts = wanted.name, {"version": version, "optional": wanted.optional}
     bounds = [f">={'.'.join(map(str, wanted.least))}"] if wanted.least else []
     bounds += [f"<{'.'.join(map(str, wanted.below))}"] if wanted.below else []
     install = f"`pip install '{name}{','.join(bounds)}'`"
     if version is None:
-        if not wanted.required:
+        if wanted.optional:
             return Finding(name, Severity.OK, f"not installed (optional: {wanted.use})", facts=facts)
-        return Finding(name, Severity.PROBLEM, "not installed", f"It is needed: {wanted.use}.", install, facts)
+        return Finding(name, wanted.severity, "not installed", f"It is needed for {wanted.use}.", install, facts)
     found = release(version)
     if (wanted.least and found < wanted.least) or (wanted.below and found >= wanted.below):
         why = wanted.trap or f"This release of lithops-shm works with {name} {', '.join(bounds)}."
-        severity = Severity.PROBLEM if wanted.required else Severity.WARNING
-        return Finding(name, severity, version, why, install, facts)
+        return Finding(name, wanted.severity, version, why, install, facts)
     return Finding(name, Severity.OK, version, facts=facts)
 
 
@@ -117,8 +132,8 @@ def import_hook(*, installed: str | None, finder: bool, finds: bool) -> Finding:
         return Finding("import-hook", Severity.PROBLEM, value, why, change, facts)
     if not finder:
         change = (
-            "Do not start Python with -S or -I -S, which skip .pth files; if you did not, `pip install --force-reinstall "
-            "lithops-shm` puts lithops_shm.pth back."
+            "Start Python without -S, which skips .pth files; if it was, `pip install --force-reinstall lithops-shm` "
+            "puts lithops_shm.pth back."
         )
         return Finding("import-hook", Severity.PROBLEM, "not active in this interpreter", why, change, facts)
     if not finds:

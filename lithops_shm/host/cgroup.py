@@ -40,7 +40,7 @@ def cgroup_headroom(proc: Path = "/proc") -> int | None:
 
 
 def usable_cpus(proc: Path = "/proc") -> int:
-    """CPUs this process may keep busy: its affinity, or the quota of its control groups, rounded up, if that is less."""
+    """CPUs this process may keep busy: the lesser of its affinity and the quota of its control groups, rounded up."""
     try:
         count = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):  # no such call on macOS

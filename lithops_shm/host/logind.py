@@ -11,8 +11,8 @@ __all__ = ["removes_ipc"]
 
 # In order of precedence: the main file is the first that exists, a drop-in hides those of its name further down.
 _CONFIG_HOMES = ("etc", "run", "usr/local/lib", "usr/lib", "lib")
-_WORDS = {word: True for word in ("1", "yes", "y", "true", "t", "on")}
-_WORDS |= {word: False for word in ("0", "no", "n", "false", "f", "off")}
+_WORDS = dict.fromkeys(("1", "yes", "y", "true", "t", "on"), True)
+_WORDS |= dict.fromkeys(("0", "no", "n", "false", "f", "off"), False)
 
 
 def removes_ipc(uid: int | None = None, root: Path = "/") -> bool | None:

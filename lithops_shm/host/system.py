@@ -97,9 +97,14 @@ def kernel_release() -> str:
     return os.uname().release
 
 
-# What control group paths of the common runtimes contain.
-_RUNTIMES = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("containerd", "containerd"),
-             ("lxc", "lxc"), ("garden", "garden"))  # fmt: skip
+# How the common runtimes name the control groups they make.
+_RUNTIMES = (
+    (r"/kubepods", "kubernetes"),
+    (r"\bdocker[-/][0-9a-f]{12}", "docker"),
+    (r"\blibpod-[0-9a-f]{12}", "podman"),
+    (r"\bcontainerd[-/:][0-9a-f]{12}", "containerd"),
+    (r"/lxc(\.payload\.|/)", "lxc"),
+)
 
 
 def container(root: Path = "/", environ: dict[str, str] | None = None) -> str | None:
@@ -116,4 +121,4 @@ def container(root: Path = "/", environ: dict[str, str] | None = None) -> str | 
     if named := environ.get("container") or (read(os.path.join(root, "run", "systemd", "container")) or "").strip():
         return named
     groups = read(os.path.join(root, "proc", "self", "cgroup")) or ""
-    return next((name for trace, name in _RUNTIMES if re.search(rf"/{trace}|{trace}-", groups)), None)
+    return next((name for pattern, name in _RUNTIMES if re.search(pattern, groups)), None)

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["BackendFinder", "install", "is_installed"]
 
 # The name Lithops imports -> the package of ours that is loaded under it, as a path below this one.
-BACKENDS = {"lithops.storage.backends.shm": "storage"}
+BACKENDS = {
+    "lithops.storage.backends.shm": "storage",
+    "lithops.monitoring.backends.shm": "monitoring",
+}
 
 
 class BackendFinder:
     """A meta-path finder that answers for the names in `BACKENDS` and for no other."""
 
     @staticmethod
-    def find_spec(
-        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name not in BACKENDS:
             return None
         from importlib.util import spec_from_file_location

@@ -11,8 +11,9 @@ SUPPORTED = ((3, 8), (4, 0))  # from, up to but not including
 
 def check_lithops(version: str | None = None) -> None:
     """Refuse a Lithops whose internals we do not know; raises UnsupportedError naming what is and what would be."""
-    if version is None:
-        from lithops.version import __version__ as version
+    from lithops.version import __version__
+
+    version = version or __version__
     numbers = tuple(int(part) for part in str(version).split(".")[:2] if part.isdigit())
     if not SUPPORTED[0] <= numbers < SUPPORTED[1]:
         low, high = (".".join(map(str, bound)) for bound in SUPPORTED)

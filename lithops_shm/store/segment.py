@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -163,7 +164,5 @@ def claim(fd: int, *, wait: bool = True) -> bool:
 def _drop(fd: int, path: str, pid: int) -> None:
     os.close(fd)
     if pid == os.getpid():  # a forked child inherits the object, the file stays the parent's
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass

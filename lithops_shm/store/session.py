@@ -169,7 +169,8 @@ class Session:
 
     def spill_path(self, name: str) -> str:
         """The directory `name` of this session on disk, made on first use (0700, as is all above it)."""
-        assert self.layout.spill is not None and self.spill_directory is not None
+        assert self.layout.spill is not None
+        assert self.spill_directory is not None
         _make_private(os.path.dirname(self.layout.spill))
         _make_private(self.layout.spill)
         path = os.path.join(self.spill_directory, name)

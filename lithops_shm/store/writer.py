@@ -210,4 +210,3 @@ class SegmentWriter:
             f"no room for {location.bucket}/{location.key[:80]} ({wanted:,} bytes): {self._budget.describe()}; {why}. "
             "Delete objects that are not needed, raise `budget_bytes`, or set `spill_directory` to a larger disk",
         )
-

@@ -35,6 +35,18 @@ while True:
         store.delete("b", f"k/{random.randrange(4)}")
 """
 
+STRANGER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(sys.argv[3]).parent))
+from test_store_faults import _crowd
+from lithops_shm.config import StoreSettings
+print("ready", flush=True)
+_crowd(StoreSettings(directory=sys.argv[1], spill_directory=sys.argv[2]), int(sys.argv[4]), float(sys.argv[5]))
+print("done", flush=True)
+sys.stdin.read()
+"""
+
 
 @pytest.fixture
 def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
@@ -172,12 +184,6 @@ def _crowd(settings: StoreSettings, number: int, seconds: float) -> None:
 
 @pytest.mark.timeout(180)
 def test_sixteen_processes_of_several_sessions_overwrite_and_read_for_a_minute(settings: StoreSettings) -> None:
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, str(Path(sys.argv[3]).parent)); "
-        "from test_store_faults import _crowd; from lithops_shm.config import StoreSettings; print('ready', flush=True); "
-        "_crowd(StoreSettings(directory=sys.argv[1], spill_directory=sys.argv[2]), int(sys.argv[4]), float(sys.argv[5])); "
-        "print('done', flush=True); sys.stdin.read()"
-    )
     seconds = float(os.environ.get("LITHOPS_SHM_CROWD_SECONDS", "60"))
     context = multiprocessing.get_context("fork")
     with Store.open(settings) as store:
@@ -186,7 +192,7 @@ def test_sixteen_processes_of_several_sessions_overwrite_and_read_for_a_minute(s
         members = [context.Process(target=_crowd, args=(settings, number, seconds)) for number in range(8)]
         for member in members:
             member.start()
-        strangers = [start(code, settings, __file__, number, seconds) for number in range(8, 16)]
+        strangers = [start(STRANGER, settings, __file__, number, seconds) for number in range(8, 16)]
         for member in members:
             member.join()
         # What a stranger wrote last goes when it ends, so all of them stay until all are done.

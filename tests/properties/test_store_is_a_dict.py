@@ -55,7 +55,9 @@ class StoreIsADict(RuleBasedStateMachine):
 
     @rule(store=stores, bucket=buckets, prefix=st.sampled_from(["", "a", "a/", "a/b", "k", "/", "."]))
     def listing(self, store: int, bucket: str, prefix: str) -> None:
-        expected = {key: len(body) for (where, key), body in self.model.items() if where == bucket and key.startswith(prefix)}
+        expected = {
+            key: len(body) for (where, key), body in self.model.items() if where == bucket and key.startswith(prefix)
+        }
         if self.stores[store].has_bucket(bucket):
             found = {info.key: info.size for info in self.stores[store].list(bucket, prefix)}
             assert found == expected

@@ -221,7 +221,9 @@ def entry(info: SegmentInfo) -> dict[str, Any]:
 def _range_of(extra: Mapping[str, Any] | None) -> str | None:
     unknown = sorted(set(extra or ()) - {"Range"})
     if unknown:
-        raise ConfigError(f"extra_get_args of storage '{SECTION}' knows 'Range' only, not {', '.join(map(repr, unknown))}")
+        raise ConfigError(
+            f"extra_get_args of storage '{SECTION}' knows 'Range' only, not {', '.join(map(repr, unknown))}"
+        )
     return (extra or {}).get("Range")
 
 

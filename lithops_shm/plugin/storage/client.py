@@ -63,7 +63,7 @@ class ShmClient:
         keys = [item["Key"] for item in Delete["Objects"]]
         with _client_errors("DeleteObjects"):
             self._store.delete_many(Bucket, keys)
-        return _response(**({} if Delete.get("Quiet") else {"Deleted": [{"Key": key} for key in keys]}))
+        return _response() if Delete.get("Quiet") else _response(Deleted=[{"Key": key} for key in keys])
 
     def copy_object(self, *, Bucket: str, Key: str, CopySource: str | dict[str, str], **_: Any) -> dict[str, Any]:
         if isinstance(CopySource, str):
@@ -165,7 +165,13 @@ class ShmClient:
                 rolled_up.append({"Prefix": name})
             else:
                 contents.append(entry(info))
-        page: dict[str, Any] = {"Name": bucket, "Prefix": prefix, "MaxKeys": limit, "IsTruncated": truncated, "last": last}
+        page: dict[str, Any] = {
+            "Name": bucket,
+            "Prefix": prefix,
+            "MaxKeys": limit,
+            "IsTruncated": truncated,
+            "last": last,
+        }
         if delimiter:
             page["Delimiter"] = delimiter
         if contents:

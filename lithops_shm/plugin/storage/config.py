@@ -38,6 +38,7 @@ def load_config(config_data: dict[str, Any]) -> None:
     section = config_data.get(SECTION)
     settings = settings_of(section)
     config_data[SECTION] = {**(section or {}), "storage_bucket": settings.storage_bucket}
+    lithops.setdefault("monitoring", SECTION)
     lithops.setdefault("monitoring_interval", _MONITORING_INTERVAL_S)
 
 

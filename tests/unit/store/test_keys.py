@@ -8,7 +8,9 @@ from lithops_shm.errors import InvalidKeyError
 from lithops_shm.store import keys
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
-hostile = st.lists(st.sampled_from(["..", ".", "", "a", "@", "%", "%2E", "~", "%long", "\0", "\n", "é", "/"]), min_size=1)
+hostile = st.lists(
+    st.sampled_from(["..", ".", "", "a", "@", "%", "%2E", "~", "%long", "\0", "\n", "é", "/"]), min_size=1
+)
 any_key = texts | hostile.map("/".join).filter(bool)
 
 

@@ -20,7 +20,21 @@ from lithops_shm.errors import (
 )
 from lithops_shm.store import Store, inspect, reclaim
 
-HOSTILE = ["..", "../../x", "/lead", "a//b", "x\0y", "n\nl", "\U0001f600", "k" * 5000, ".hidden", "q[1]", "t/", "%", "a@"]
+HOSTILE = [
+    "..",
+    "../../x",
+    "/lead",
+    "a//b",
+    "x\0y",
+    "n\nl",
+    "\U0001f600",
+    "k" * 5000,
+    ".hidden",
+    "q[1]",
+    "t/",
+    "%",
+    "a@",
+]
 
 
 @pytest.fixture
@@ -46,7 +60,10 @@ def test_put_head_read_attach_delete(store: Store) -> None:
         store.read("b", "k")
 
 
-@pytest.mark.parametrize(("start", "stop", "expected"), [(0, None, b"0123456789"), (3, 5, b"34"), (8, 99, b"89"), (20, None, b""), (4, 4, b"")])
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [(0, None, b"0123456789"), (3, 5, b"34"), (8, 99, b"89"), (20, None, b""), (4, 4, b"")],
+)
 def test_ranges(store: Store, start: int, stop: int | None, expected: bytes) -> None:
     store.put("b", "k", b"0123456789")
     assert store.read("b", "k", start, stop) == expected
