@@ -7,6 +7,7 @@ stderr, 130 after Ctrl-C and 141 when the reader of the output has gone.
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments:
         Without the program's name; those of the process by default.
     """
+    # Whoever started us may have closed these.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a key may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
@@ -41,15 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = int(import_module(f"lithops_shm.cli.{options.command}").run(options))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes stdout once more when it exits, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return _NO_READER
     except KeyboardInterrupt:
         return _INTERRUPTED
     except (ShmError, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC and not isinstance(error, ShmError):
+            _discard_output()
         print(f"lithops-shm: {escaped(_sentence(error))}", file=sys.stderr)
         return _FAILED
     return code
+
+
+def _discard_output() -> None:
+    """Let what could not be written go: Python flushes stdout once more when it exits, and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(error: Exception) -> str:

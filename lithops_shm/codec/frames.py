@@ -12,8 +12,8 @@ from lithops_shm.codec.pickles import Reducer, Regions
 
 __all__ = ["column", "extension_array", "polars_frame", "reducer"]
 
-# A Polars slice carries the strings it shares with its parent, unless they exceed the data itself by more than this.
-_SLACK_BYTES = 1 << 16
+# In memory a string of Polars has a view of 16 bytes, which the estimated size of a frame leaves out.
+_VIEW_BYTES = 16
 
 # Up to here Polars' own pickling, which copies, is the faster one: 15 us for both ends against 300.
 _SMALL_FRAME_BYTES = 1 << 16
@@ -21,9 +21,11 @@ _SMALL_FRAME_BYTES = 1 << 16
 
 def reducer(cls: type) -> Reducer | None:
     """How objects of this class leave a pickle; None for the many that need no help."""
-    if cls.__module__.startswith("polars"):
-        return {"DataFrame": _reduce_frame, "Series": _reduce_series}.get(cls.__name__)
-    pandas = sys.modules["pandas"]
+    polars, pandas = sys.modules.get("polars"), sys.modules.get("pandas")
+    if polars is not None and cls in (polars.DataFrame, polars.Series):  # subclasses would be lost
+        return _reduce_frame if cls is polars.DataFrame else _reduce_series
+    if pandas is None:
+        return None
     if issubclass(cls, pandas.DataFrame):
         return _gather_columns
     return _reduce_extension_array if issubclass(cls, pandas.arrays.ArrowExtensionArray) else None
@@ -53,9 +55,7 @@ def polars_frame(table: Any, is_sorted: dict[str, bool], as_series: bool) -> Any
     as_series:
         Whether to return the only column.
     """
-    import polars as pl
-
-    frame: Any = pl.from_arrow(table, rechunk=False)
+    frame = _from_arrow(table)
     if is_sorted:
         frame = frame.with_columns(frame[name].set_sorted(descending=down) for name, down in is_sorted.items())
     return frame.to_series() if as_series else frame
@@ -116,9 +116,17 @@ def _to_arrow(frame: Any) -> Any:
 
     try:
         table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
-        if table.get_total_buffer_size() > 2 * frame.estimated_size() + _SLACK_BYTES:
+        if table.get_total_buffer_size() > 2 * frame.estimated_size() + _VIEW_BYTES * frame.height * frame.width:
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        back: Any = pl.from_arrow(table.slice(0, 0))
+        back = _from_arrow(table.slice(0, 0))
     except (ValueError, TypeError, NotImplementedError, pl.exceptions.PolarsError):  # no such type in pyarrow
         return None
     return table if back.schema == frame.schema else None
+
+
+def _from_arrow(table: Any) -> Any:
+    import polars as pl
+
+    frame: Any = pl.from_arrow(table, rechunk=False)
+    frame.columns = table.column_names  # Polars gives a column without a name another one
+    return frame

@@ -18,8 +18,10 @@ _ROWS = 20
 # Nothing below these holds data of the object.
 _OPAQUE = (str, int, float, complex, type(None), type, FunctionType, ModuleType)
 
-# Where pandas keeps arrays that are not in a __dict__: datetime-like and categorical arrays, the two sparse indexes.
-_HIDDEN = ("_ndarray", "indices", "blocs", "blengths")
+# Where pandas keeps arrays outside a __dict__: datetime-like and categorical arrays, and the two kinds of sparse index,
+# of which the one made of blocks would compute `indices` anew.
+_HIDDEN = ("_ndarray", "indices")
+_HIDDEN_BLOCKS = ("blocs", "blengths")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +183,14 @@ def _arrow_children(obj: Any) -> list[tuple[str, Any]]:
 
 def _pandas_children(obj: Any) -> list[tuple[str, Any]]:
     """The blocks of a frame or series, under the names of their columns, and its axes."""
-    labels = getattr(obj, "columns", None)
-    found: list[tuple[str, Any]] = []
-    for block in getattr(obj._mgr, "blocks", ()):
-        names = [] if labels is None else [labels[place] for place in block.mgr_locs]
-        found.append((f"[{', '.join(map(repr, names[:3]))}{', ...' if len(names) > 3 else ''}]", block.values))
-    found.append((".index", obj.index))
-    if labels is not None:
-        found.append((".columns", labels))
-    return [*found, (".attrs", obj.attrs)]
+    found = [(".index", obj.index), (".attrs", obj.attrs)]
+    blocks = getattr(obj._mgr, "blocks", ())
+    if not hasattr(obj, "columns"):
+        return [*((".array", block.values) for block in blocks), *found]
+    for block in blocks:
+        names = [repr(obj.columns[place]) for place in block.mgr_locs]
+        found.append((f"[{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}]", block.values))
+    return [*found, (".columns", obj.columns)]
 
 
 def _attributes(obj: Any) -> list[tuple[str, Any]]:
@@ -201,7 +202,8 @@ def _attributes(obj: Any) -> list[tuple[str, Any]]:
             if hasattr(obj, name) and name not in ("__dict__", "__weakref__"):
                 found[name] = getattr(obj, name)
     if _library(obj) == "pandas":
-        found.update({name: getattr(obj, name) for name in _HIDDEN if hasattr(obj, name)})
+        hidden = _HIDDEN_BLOCKS if hasattr(obj, "blocs") else _HIDDEN
+        found.update({name: getattr(obj, name) for name in hidden if hasattr(obj, name)})
         categories = getattr(getattr(obj, "dtype", None), "categories", None)
         if categories is not None:
             found["categories"] = categories

@@ -94,7 +94,12 @@ def _of_software(runtime: str | None) -> list[Finding]:
         software.system(system.kernel_release(), system.container()),
         software.python(here, sys.executable),
         *(software.package(wanted, _version(wanted.name)) for wanted in software.PACKAGES),
-        software.import_hook(installed=_version("lithops-shm"), finder=mine["hook"], finds=mine["finds_shm"]),
+        software.import_hook(
+            installed=_version("lithops-shm"),
+            site=not sys.flags.no_site,
+            finder=mine["hook"],
+            finds=mine["finds_shm"],
+        ),
         software.worker_python(_worker(runtime), here, lithops_shm.__version__),
     ]
 
@@ -127,9 +132,12 @@ def _version(distribution: str) -> str | None:
 
 
 def _worker(runtime: str | None) -> software.Worker:
-    # Lithops' own rule: an absolute path or a name that starts with "python" is an interpreter, by default the name
-    # of the one that runs the client, looked for in PATH; anything else is a container image.
-    name = runtime or os.path.basename(sys.executable)
+    # Lithops takes the name of the client's interpreter by default, and our storage backend makes that its path.
+    if runtime in (None, os.path.basename(sys.executable)):
+        runtime = sys.executable
+    # Lithops' own rule: an absolute path or a name that starts with "python" is an interpreter, looked for in PATH;
+    # anything else is a container image.
+    name = str(runtime)
     if not name.startswith("/") and ("/" in name or ":" in name or not name.lower().startswith("python")):
         return software.Worker(name, None, True, None)
     path = shutil.which(name)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 BACKEND = "lithops.storage.backends.shm"
 
 
 def answer() -> dict[str, Any]:
-    """Versions (``None``: not importable), whether our import hook is active, and whether it serves the backend.
+    """What is installed (a version is ``None`` when it is not), whether our hook is active, and serves the backend.
 
     The finder is asked directly: importing Lithops takes 0.1 s and makes directories.
     """
@@ -25,6 +26,7 @@ def answer() -> dict[str, Any]:
         version = None  # type: ignore[assignment]
     return {
         "python": "{}.{}.{}".format(*sys.version_info[:3]),
+        "lithops": find_spec("lithops") is not None,
         "lithops_shm": version,
         "hook": bool(finders),
         "finds_shm": any(_serves(finder) for finder in finders),

@@ -112,34 +112,32 @@ def system(release_name: str, container: str | None) -> Finding:
     return Finding("system", Severity.OK, value, facts=facts)
 
 
-def import_hook(*, installed: str | None, finder: bool, finds: bool) -> Finding:
+def import_hook(*, installed: str | None, site: bool, finder: bool, finds: bool) -> Finding:
     """Whether Lithops finds ``shm`` by name in this interpreter.
 
     Parameters
     ----------
     installed:
-        The version of lithops-shm that is installed; ``None`` when it only lies on the path.
+        The version of lithops-shm that is installed, or seems to be; ``None`` when it only lies on the path.
+    site:
+        Whether this interpreter read .pth files when it started.
     finder:
-        Whether the interpreter started with our finder.
+        Whether it has our finder.
     finds:
         Whether the finder serves ``lithops.storage.backends.shm``.
     """
-    facts = {"installed": installed, "active": finder, "finds_shm": finds}
+    name, facts = "import-hook", {"installed": installed, "active": finder, "finds_shm": finds}
+    if finder and finds:
+        return Finding(name, Severity.OK, "active; Lithops finds `shm`", facts=facts)
     why = "Without it `storage='shm'` ends in \"No module named 'lithops.storage.backends.shm'\"."
-    if installed is None and not finder:
-        change = "Install it: `pip install lithops-shm`, or `pip install -e .` in a clone."
-        value = "not active: lithops-shm is on the path, but not installed"
-        return Finding("import-hook", Severity.PROBLEM, value, why, change, facts)
-    if not finder:
-        change = (
-            "Start Python without -S, which skips .pth files; if it was, `pip install --force-reinstall lithops-shm` "
-            "puts lithops_shm.pth back."
-        )
-        return Finding("import-hook", Severity.PROBLEM, "not active in this interpreter", why, change, facts)
-    if not finds:
-        change = "`pip install --force-reinstall lithops-shm`; if that does not help, please report it."
-        return Finding("import-hook", Severity.PROBLEM, "active, but does not serve `shm`", why, change, facts)
-    return Finding("import-hook", Severity.OK, "active; Lithops finds `shm`", facts=facts)
+    value = "active, but does not serve `shm`" if finder else "not active in this interpreter"
+    change = (
+        "Install lithops-shm into this environment: `pip install --force-reinstall --no-deps lithops-shm`, or "
+        "`pip install -e .` in a clone. PYTHONPATH is not enough."
+    )
+    if not site:
+        change = "Start Python without -S, which skips the .pth file that activates it."
+    return Finding(name, Severity.PROBLEM, value, why, change, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +182,20 @@ def worker_python(worker: Worker, here: tuple[int, int, int], version: str) -> F
     if release(theirs)[:2] != here[:2]:
         why = f"Lithops refuses to run functions pickled by Python {here[0]}.{here[1]} in another version."
         return Finding(name, Severity.PROBLEM, value, why, fix, facts)
-    if worker.answer["lithops_shm"] is None or not worker.answer["finds_shm"]:
-        missing = "lithops-shm is not installed" if worker.answer["lithops_shm"] is None else "the hook is not active"
-        why = "Functions would fail: their Lithops does not find `shm`."
+    missing = next(
+        (
+            what
+            for there, what in (
+                (worker.answer["lithops"], "Lithops is not installed"),
+                (worker.answer["lithops_shm"], "lithops-shm is not installed"),
+                (worker.answer["finds_shm"], "the import hook is not active"),
+            )
+            if not there
+        ),
+        None,
+    )
+    if missing is not None:
+        why = "Functions would fail: they need Lithops, and it has to find `shm`."
         return Finding(name, Severity.PROBLEM, f"{value}: {missing} there", why, fix, facts)
     if worker.answer["lithops_shm"] != version:
         why = f"It has lithops-shm {worker.answer['lithops_shm']}, this interpreter {version}."

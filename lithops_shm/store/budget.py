@@ -40,6 +40,7 @@ class Budget:
     state: SharedState
     _room: int = 0
     _measured_at: float = 0.0
+    _in_memory: bool | None = None
 
     def reserve(self, count: int) -> bool:
         """Take `count` bytes of memory if there is room; gives whether there was. Whole pages are counted."""
@@ -64,7 +65,9 @@ class Budget:
         # A tmpfs mounted with no size limit says nothing of its free space: then the machine is the bound.
         free = host.free_bytes(self.directory)
         room = sys.maxsize if free is None else free
-        if host.is_tmpfs(self.directory):
+        if self._in_memory is None:
+            self._in_memory = bool(host.is_tmpfs(self.directory))
+        if self._in_memory:
             for free, whole in (
                 (host.memory_available(), host.memory_total()),
                 (host.cgroup_headroom(), host.cgroup_limit()),

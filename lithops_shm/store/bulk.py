@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -84,10 +85,10 @@ def overwrite(fd: int, offset: int, parts: Sequence[memoryview]) -> int:
     All pages from `offset` on must be allocated: in a hole of a full file system the store would end in SIGBUS.
     """
     total = sum(part.nbytes for part in parts)
-    if total < _MAP_FROM or not hasattr(mmap, "MAP_POPULATE"):
+    if total < _MAP_FROM or sys.platform != "linux":
         return write(fd, offset, parts)
     start = offset - offset % mmap.ALLOCATIONGRANULARITY
-    target = mmap.mmap(fd, offset + total - start, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE, offset=start)
+    target = mmap.mmap(fd, offset + total - start, flags=mmap.MAP_SHARED, offset=start)
     _copy(memoryview(target)[offset - start :], parts, total)
     return total
 

@@ -1,8 +1,9 @@
-"""memmove between buffers without holding the interpreter's lock (ctypes lets go of it during foreign calls)."""
+"""Copying into mapped memory without holding the interpreter's lock (ctypes lets go of it during foreign calls)."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Sequence
 
 __all__ = ["move"]
@@ -36,9 +37,16 @@ _release_buffer = ctypes.pythonapi.PyBuffer_Release
 _release_buffer.argtypes = (ctypes.POINTER(_PyBuffer),)
 _release_buffer.restype = None
 
+# Linux 5.14: map a range's pages for writing in one call, in place of a fault for each (madvise(2)).
+_MADV_POPULATE_WRITE = 23
+
+_madvise = ctypes.CDLL(None).madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_madvise.restype = ctypes.c_int
+
 
 def move(target: memoryview, parts: Sequence[memoryview]) -> None:
-    """Copy the buffers one after the other to the start of the writable `target`.
+    """Copy the buffers one after the other to the start of `target`, a part of a writable mapping.
 
     Raises
     ------
@@ -51,6 +59,7 @@ def move(target: memoryview, parts: Sequence[memoryview]) -> None:
     _get_buffer(target, ctypes.byref(into), _WRITABLE)
     try:
         at = into.buf
+        _populate(at, sum(part.nbytes for part in parts))
         for part in parts:
             source = _PyBuffer()
             _get_buffer(part, ctypes.byref(source), _SIMPLE)
@@ -61,3 +70,9 @@ def move(target: memoryview, parts: Sequence[memoryview]) -> None:
             at += part.nbytes
     finally:
         _release_buffer(ctypes.byref(into))
+
+
+def _populate(address: int, length: int) -> None:
+    """Map the pages of a range; where the kernel cannot, they are mapped as they are written to."""
+    start = address - address % mmap.PAGESIZE
+    _madvise(start, address + length - start, _MADV_POPULATE_WRITE)

@@ -34,9 +34,9 @@ from hashlib import sha256
 from typing import Any
 
 from lithops_shm.config import StoreSettings
-from lithops_shm.errors import UnsafeDirectoryError
+from lithops_shm.errors import ConfigError, UnsafeDirectoryError
 
-__all__ = ["KEPT", "SESSION_VARIABLE", "Layout", "Owner", "Session", "is_alive", "layout_of", "read_owner"]
+__all__ = ["KEPT", "SESSION_VARIABLE", "Layout", "Owner", "Session", "is_alive", "layout_of", "read_owner", "spills_of"]
 
 SESSION_VARIABLE = "LITHOPS_SHM_SESSION"
 KEPT = "kept"  # the session of objects that no process has to live for
@@ -247,16 +247,24 @@ def read_owner(layout: Layout, session_id: str) -> Owner | None:
 
 def bury(layout: Layout, session_id: str) -> None:
     """Remove a session's files; call with the base directory locked. Its names vanish at once, by one rename."""
-    owner = read_owner(layout, session_id)
+    spills = spills_of(layout, session_id)
     grave = os.path.join(layout.trash, f"{session_id}-{secrets.token_hex(4)}")
     with contextlib.suppress(FileNotFoundError):
         os.rename(layout.session(session_id), grave)
-    shutil.rmtree(grave, ignore_errors=True)
-    spills = {layout.spill}
-    if owner is not None:  # it may have spilled elsewhere than we would
-        spills.add(layout_of(StoreSettings.from_mapping({**owner.settings, "directory": layout.base})).spill)
-    for spill in spills - {None}:
-        shutil.rmtree(os.path.join(str(spill), session_id), ignore_errors=True)
+    for path in (grave, *spills):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def spills_of(layout: Layout, session_id: str) -> list[str]:
+    """The directories on disk of a session: where this layout spills, and where its owner said it would."""
+    places = {layout.session_spill(session_id)}
+    owner = read_owner(layout, session_id)
+    if owner is not None:
+        # What another release wrote into the owner's settings is its own affair.
+        with contextlib.suppress(ConfigError):
+            settings = StoreSettings.from_mapping({**owner.settings, "directory": layout.base})
+            places.add(layout_of(settings).session_spill(session_id))
+    return sorted(place for place in places if place is not None)
 
 
 def remove_if_empty(layout: Layout) -> None:

@@ -228,6 +228,12 @@ class Store:
             self._require_bucket(bucket)
         return infos
 
+    def trim(self) -> int:
+        """Give the memory of the pool of retired segments back to the system; gives its bytes."""
+        freed = self._pool.drain()
+        self._budget.release(freed)
+        return freed
+
     def _open(self, bucket: str, key: str) -> tuple[int, SegmentInfo]:
         opened = self._namespace.open(locate(bucket, key))
         if opened is None:
@@ -246,7 +252,7 @@ class Store:
 
     def _relieve(self) -> None:
         """Make room: give back the pool, and what dead writers of this session have left."""
-        self._budget.release(self._pool.drain())
+        self.trim()
         state = self._budget.state
         believed = state.bytes_in_use
         if upkeep.sweep(f"{self.session.directory}/tmp"):

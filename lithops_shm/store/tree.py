@@ -71,10 +71,11 @@ class Tree:
                 os.rename(file_path, self.path(location))
                 return
             except FileNotFoundError:
-                if not os.path.exists(file_path):
+                if not (os.path.exists(file_path) and os.path.isdir(self.root)):
                     raise
-                # The directories are missing, or a neighbour's delete has just cleared them away again.
-                self._make_parents(location.path)
+                # The directories are missing, or a neighbour's delete clears them away as fast as they are made.
+                with contextlib.suppress(FileNotFoundError):
+                    self._make_parents(location.path)
 
     def forget(self, location: Location) -> None:
         """Clear away what an object that is gone leaves: its key's text, and directories now empty."""

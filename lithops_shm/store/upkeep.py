@@ -14,7 +14,17 @@ from lithops_shm.store import keys
 from lithops_shm.store.budget import in_pages
 from lithops_shm.store.namespace import trees_of
 from lithops_shm.store.segment import SegmentInfo
-from lithops_shm.store.session import KEPT, Layout, Owner, bury, check_private, is_alive, layout_of, read_owner
+from lithops_shm.store.session import (
+    KEPT,
+    Layout,
+    Owner,
+    bury,
+    check_private,
+    is_alive,
+    layout_of,
+    read_owner,
+    spills_of,
+)
 from lithops_shm.store.session import remove_if_empty as _remove_if_empty
 
 __all__ = ["Reclaimed", "SessionReport", "StoreReport", "inspect", "memory_of", "reclaim", "sweep"]
@@ -72,8 +82,7 @@ def inspect(settings: StoreSettings | None = None) -> StoreReport:
         When the base directory is not private to this user.
     """
     layout = layout_of(settings or StoreSettings())
-    if not check_private(layout.base):
-        return StoreReport(layout.base, layout.spill, (), ())
+    check_private(layout.base)
     segments = tuple(sorted(_segments(layout), key=lambda info: (info.bucket, info.key, info.modified_ns)))
     counts: dict[str, int] = {}
     for info in segments:
@@ -103,20 +112,16 @@ def reclaim(settings: StoreSettings | None = None, *, dry_run: bool = False, kep
     dead: list[SessionReport] = []
     swept = 0
     with layout.locked(create=False) as found:
-        if not found:
-            if not dry_run and layout.spill is not None:  # left on disk by sessions that a reboot ended
-                shutil.rmtree(layout.spill, ignore_errors=True)
-            return Reclaimed((), 0, 0, 0)
         for name in _all_ids(layout):
             if not is_alive(layout, name) or (kept and name == KEPT):
                 dead.append(_report(layout, name, sum(1 for _ in _segments(layout, name))))
                 if not dry_run:
                     bury(layout, name)
-            elif not dry_run:
+            elif found and not dry_run:
                 swept += sweep(f"{layout.session(name)}/tmp")
                 if layout.spill is not None:
                     sweep(f"{layout.spill}/{name}/tmp")
-        if not dry_run:
+        if found and not dry_run:
             shutil.rmtree(layout.trash, ignore_errors=True)  # of a reclaimer that was killed
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.mkdir(layout.trash, 0o700)
@@ -162,13 +167,12 @@ def _all_ids(layout: Layout) -> list[str]:
 
 
 def _report(layout: Layout, name: str, segments: int) -> SessionReport:
-    spill = layout.session_spill(name)
     return SessionReport(
         name,
         read_owner(layout, name),
         is_alive(layout, name),
         _bytes_below(layout.session(name)),
-        _bytes_below(spill) if spill else 0,
+        sum(map(_bytes_below, spills_of(layout, name))),
         segments,
     )
 

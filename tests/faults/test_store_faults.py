@@ -35,6 +35,13 @@ while True:
         store.delete("b", f"k/{random.randrange(4)}")
 """
 
+PUT_ONE = """
+from lithops_shm.config import StoreSettings
+from lithops_shm.store import Store
+with Store.open(StoreSettings(directory=directory)) as store:
+    store.put("b", "child", b"from the child")
+"""
+
 STRANGER = """
 import sys
 from pathlib import Path
@@ -148,7 +155,10 @@ def test_a_member_learns_that_its_session_is_gone(settings: StoreSettings) -> No
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_write_into_the_session_of_their_parent(settings: StoreSettings, method: str) -> None:
     with Store.open(settings) as store:
-        child = multiprocessing.get_context(method).Process(target=_put_one, args=(settings,))
+        # Started children import nothing of the tests: what they run comes as text.
+        child = multiprocessing.get_context(method).Process(
+            target=exec, args=(PUT_ONE, {"directory": settings.directory})
+        )
         child.start()
         child.join()
         assert child.exitcode == 0

@@ -234,27 +234,24 @@ def test_system() -> None:
 
 
 def test_import_hook() -> None:
-    check(software.import_hook(installed="0.1.0", finder=True, finds=True), Severity.OK)
-    check(software.import_hook(installed=None, finder=True, finds=True), Severity.OK)
-    check(
-        software.import_hook(installed=None, finder=False, finds=False),
-        Severity.PROBLEM,
-        "not installed",
-        "pip install",
-    )
-    check(software.import_hook(installed="0.1.0", finder=False, finds=False), Severity.PROBLEM, "-S")
-    check(software.import_hook(installed="0.1.0", finder=True, finds=False), Severity.PROBLEM, "does not serve")
+    check(software.import_hook(installed="0.1.0", site=True, finder=True, finds=True), Severity.OK)
+    for installed in (None, "0.1.0"):
+        absent = software.import_hook(installed=installed, site=True, finder=False, finds=False)
+        check(absent, Severity.PROBLEM, "not active", "pip install")
+    check(software.import_hook(installed="0.1.0", site=False, finder=False, finds=False), Severity.PROBLEM, "-S")
+    check(software.import_hook(installed="0.1.0", site=True, finder=True, finds=False), Severity.PROBLEM, "not serve")
 
 
 class TestWorkerPython:
-    ANSWER = {"python": "3.11.4", "lithops_shm": "0.1.0", "hook": True, "finds_shm": True}  # noqa: RUF012
+    ANSWER = {"python": "3.11.4", "lithops": True, "lithops_shm": "0.1.0", "hook": True, "finds_shm": True}  # noqa: RUF012
 
     @pytest.mark.parametrize(
         ("change", "severity", "word"),
         [
             ({}, Severity.OK, "/bin/python"),
             ({"python": "3.12.0"}, Severity.PROBLEM, "3.11"),
-            ({"lithops_shm": None}, Severity.PROBLEM, "not installed"),
+            ({"lithops_shm": None, "finds_shm": False}, Severity.PROBLEM, "lithops-shm is not"),
+            ({"lithops": False}, Severity.PROBLEM, "Lithops is not installed"),
             ({"finds_shm": False}, Severity.PROBLEM, "hook"),
             ({"lithops_shm": "0.0.9"}, Severity.WARNING, "0.0.9"),
         ],

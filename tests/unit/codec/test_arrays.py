@@ -10,8 +10,8 @@ N = 3 * INLINE_BYTES
 
 DTYPES = [
     "?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "g", "F", "D", "G",
-    ">i4", ">f8", ">c16", "S5", "U3", "V7", "M8[ns]", "M8[us]", "M8[s]", "M8[D]", "m8[ns]", "m8[25s]", ">M8[ms]", "M8", "m8",
-    "S0", "U0", "V0",
+    ">i4", ">f8", ">c16", "S5", "U3", "V7", "M8[ns]", "M8[us]", "M8[s]", "M8[D]", "m8[ns]", "m8[25s]", ">M8[ms]",
+    "M8", "m8", "S0", "U0", "V0",
     [("a", "i4"), ("b", "f8", (2, 3)), ("c", "M8[us]")],
     {"names": ["x", "y"], "formats": ["u1", "i8"], "offsets": [0, 8], "itemsize": 32},
     np.dtype([("a", "u1"), ("b", "i8")], align=True),
@@ -44,7 +44,7 @@ LAYOUTS = {
     "no elements": np.empty((3, 0, 5)),
     "no elements, broadcast": np.broadcast_to(np.empty((0, 1)), (0, 9)),
     "length 1": np.arange(N).reshape(1, N, 1)[:, ::3],
-    "field": np.zeros(N, [("a", "i4"), ("b", "M8[s]")])["b"],
+    "field": np.zeros(N, [("a", "i4"), ("b", "f8")])["b"],
 }
 
 
@@ -140,7 +140,7 @@ def test_memory_maps(stored, tmp_path):
 def test_objects_keep_their_types(round_trip):
     nan = float("nan")
     array = np.array(
-        [1, "1", 1.0, True, None, nan, np.nan, np.datetime64("NaT"), np.float32(1), b"1", np.arange(N)], object
+        [1, "1", 1.0, True, None, nan, np.nan, np.datetime64("NaT", "s"), np.float32(1), b"1", np.arange(N)], object
     )
     round_trip(array.reshape(11, 1))
 

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -17,7 +18,7 @@ ARRAYS = {
     "bool": pa.array([i % 3 == 0 if i % 5 else None for i in range(N)]),
     "int8": pa.array([i % 100 for i in range(N)], pa.int8()),
     "int64": pa.array([i if i % 3 else None for i in range(N)]),
-    "half": pa.array([1.5] * N, pa.float16()),
+    "half": pa.array([np.float16(1.5)] * N, pa.float16()),
     "double": pa.array([float("nan") if i % 2 else None if i % 3 else -0.0 for i in range(N)]),
     "string": pa.array(STRINGS),
     "large_string": pa.array(STRINGS, pa.large_string()),
@@ -42,8 +43,8 @@ ARRAYS = {
     "struct": pa.array([{"a": i, "b": str(i)} if i % 3 else None for i in range(N)]),
     "map": pa.array([[("k", i)] for i in range(N)], pa.map_(pa.string(), pa.int64())),
     "dictionary": pa.array(STRINGS).dictionary_encode(),
-    "ordered dictionary": pa.DictionaryArray.from_arrays(pa.array([0, 1, None] * N, pa.int8()), ["x", "y"], ordered=True),
-    "dictionary in list": pa.ListArray.from_arrays(pa.array(range(N + 1), pa.int32()), pa.array(STRINGS).dictionary_encode()),
+    "ordered dictionary": pa.DictionaryArray.from_arrays(pa.array([0, 1, None] * N, "i1"), ["x", "y"], ordered=True),
+    "dictionary in list": pa.ListArray.from_arrays(list(range(N + 1)), pa.array(STRINGS).dictionary_encode()),
     "run ends": pa.RunEndEncodedArray.from_arrays(pa.array(range(1, N + 1), pa.int32()), pa.array(range(N))),
     "dense union": pa.UnionArray.from_dense(
         pa.array([i % 2 for i in range(N)], pa.int8()),
@@ -53,11 +54,14 @@ ARRAYS = {
     "sparse union": pa.UnionArray.from_sparse(
         pa.array([i % 2 for i in range(N)], pa.int8()), [pa.array(range(N)), pa.array([str(i) for i in range(N)])]
     ),
-    "uuid": pa.array([i.to_bytes(16, "big") for i in range(N)], pa.uuid()),
     "tensor": pa.FixedShapeTensorArray.from_storage(
         pa.fixed_shape_tensor(pa.int32(), [2]), pa.array([[1, 2]] * N, pa.list_(pa.int32(), 2))
     ),
 }  # fmt: skip
+
+
+if hasattr(pa, "uuid"):  # since pyarrow 18
+    ARRAYS["uuid"] = pa.array([i.to_bytes(16, "big") for i in range(N)], pa.uuid())
 
 
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)

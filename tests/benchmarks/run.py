@@ -1,0 +1,102 @@
+"""Every figure the project promises, measured beside its baseline: prints a table, writes docs/benchmarks.md.
+
+python tests/benchmarks/run.py --size 500MB --repeat 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import contestants
+import figures
+from figures import Figure
+
+from lithops_shm import host
+from lithops_shm.config import parse_bytes
+
+REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+
+
+def machine() -> str:
+    """What the figures were measured on, without naming it."""
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []:
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = (host.memory_total() or 0) / 2**30
+    return f"{model}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+
+
+def versions() -> str:
+    names = ("lithops-shm", "lithops", "pyarrow", "pandas", "numpy")
+    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)])
+
+
+def table(measured: list[Figure]) -> str:
+    rows = ["| what | required | measured | met |", "|---|---|---|---|"]
+    for row in measured:
+        rows += [f"| {row.what} | {row.required} | {row.measured} | {'yes' if row.met else '**no**'} |"]
+    return "\n".join(rows)
+
+
+def report(measured: list[Figure], command: str) -> str:
+    date = datetime.now(timezone.utc).date().isoformat()
+    notes = "\n\n".join(f"## {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
+    return f"""# Benchmarks
+
+Measured with `{command}` on {date}.
+
+- Machine: {machine()}
+- Versions: {versions()}
+
+All figures of a row come from one run, its contestants in alternating order; they are medians, with the least and
+the most in brackets. Memory is taken and given back before anything is timed, because pages new to a virtual machine
+cost extra once. What was read is compared with what was written. GB are 10⁹ bytes.
+
+{table(measured)}
+
+{notes}
+"""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--size", type=parse_bytes, default=500_000_000, help="of the table, such as 500MB")
+    parser.add_argument("--repeat", type=int, default=5, help="how often each contestant runs (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=REPORT, help="the report (default: docs/benchmarks.md)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    started = time.perf_counter()
+    measured: list[Figure] = []
+    with contestants.Stage(options.size, options.repeat) as stage:
+        steps: list[Callable[[contestants.Stage], list[Figure]]] = figures.STEPS
+        for number, step in enumerate(steps, start=1):
+            print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
+            measured += step(stage)
+    command = f"python tests/benchmarks/run.py --size {options.size / 1e6:.0f}MB --repeat {options.repeat}"
+    options.output.write_text(report(measured, command), encoding="utf-8")
+    print(table(measured))
+    missed = [figure.what for figure in measured if not figure.met]
+    print(
+        f"\n{len(measured) - len(missed)} of {len(measured)} met, in {time.perf_counter() - started:.0f} s: {options.output}"
+    )
+    if missed:
+        print("Not met: " + "; ".join(missed))
+
+
+if __name__ == "__main__":
+    main()

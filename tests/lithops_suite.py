@@ -1,0 +1,195 @@
+"""Lithops' own test-suite on its localhost storage and on shm: whatever passes on the first has to pass on the second.
+
+    python tests/lithops_suite.py                       # all of it
+    python tests/lithops_suite.py --storage-only        # the files that touch a storage
+    python tests/lithops_suite.py test_storage.py       # some files
+    python tests/lithops_suite.py --log suite.log       # with pytest's own output kept there
+
+The installed Lithops is tested, with stock localhost workers. Each run has temporary, home and shared-memory
+directories of its own, so that several may run at once. Ends with 1 when a test that passes on localhost storage does
+not pass on shm, twice in a row, or when the shared memory is not empty afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+from xml.etree import ElementTree
+
+STORAGE_FILES = (
+    "test_call_async.py",
+    "test_executors.py",
+    "test_map.py",
+    "test_map_reduce.py",
+    "test_retries.py",
+    "test_storage.py",
+    "test_storage_layer.py",
+    "test_wait.py",
+)
+
+# Tests that reach for the internet, and what for. They fail on both storages where there is none.
+NEEDS_INTERNET = {
+    "test_map_reduce.TestMapReduce.test_url_processing": "reads a text file from a public web server",
+}
+
+_TEST_TIMEOUT_S = 120
+_SHARED_MEMORY = "/dev/shm"
+_GRACE_S = 30  # Lithops' cleaner process outlives the session by some seconds, and holds a session of its own
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a test ended: "passed", "failed", "error" or "skipped", and the first line of the reason."""
+
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the suite: the outcome of each test, how long it took in seconds, and what it left in memory."""
+
+    outcomes: dict[str, Outcome]
+    seconds: float
+    left: tuple[str, ...]
+
+
+def run(storage: str, selection: Sequence[str], log: TextIO) -> Run:
+    """Run files or tests of Lithops' suite, on a storage backend, in a place of their own.
+
+    Parameters
+    ----------
+    selection:
+        File names, or ``file.py::Class::test``; none for the whole suite.
+    """
+    suite = _suite()
+    base = Path(_SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else tempfile.gettempdir())
+    memory = base / f"lithops-suite-{secrets.token_hex(4)}"
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lithops-suite-") as place:
+        for name in ("tmp", "home"):
+            Path(place, name).mkdir()
+        config = Path(place, "config.yaml")
+        section = f"shm: {{directory: {memory}, spill_directory: {place}/spill}}\n" if storage == "shm" else ""
+        config.write_text(f"lithops: {{backend: localhost, storage: {storage}}}\n{section}", encoding="utf-8")
+        report = Path(place, "report.xml")
+        command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suite), "-p", "no:cacheprovider"]
+        command += ["-q", "--continue-on-collection-errors", f"--timeout={_TEST_TIMEOUT_S}", f"--junitxml={report}"]
+        command += ["--config", str(config), "--backend", "localhost", "--storage", storage]
+        command += [str(suite / name) for name in selection] or [str(suite)]
+        ours = {"TMPDIR": f"{place}/tmp", "HOME": f"{place}/home", "PYTHONDONTWRITEBYTECODE": "1"}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("LITHOPS")}
+        log.write(f"\n$ {' '.join(command)}\n")
+        log.flush()
+        subprocess.run(command, cwd=place, env=kept | ours, stdout=log, stderr=subprocess.STDOUT, check=False)
+        if not report.exists():
+            raise SystemExit(f"pytest did not get as far as a report on storage {storage}; see the log")
+        outcomes = _outcomes(report)
+        left = _left_in(memory) if storage == "shm" else ()
+        shutil.rmtree(memory, ignore_errors=True)
+        return Run(outcomes, time.monotonic() - started, left)
+
+
+def compare(reference: dict[str, Outcome], candidate: dict[str, Outcome]) -> list[str]:
+    """The tests that pass in the reference and do not in the candidate, by name."""
+    missing = Outcome("missing", "it did not run")
+    return sorted(
+        name
+        for name, outcome in reference.items()
+        if outcome.state == "passed" and candidate.get(name, missing).state != "passed"
+    )
+
+
+def selector(name: str) -> str:
+    """A test's name in a report, ``test_map.TestMap.test_x[1]``, as pytest wants it to run it alone."""
+    bare, bracket, parameters = name.partition("[")
+    parts = bare.split(".")
+    file = next(index for index, part in enumerate(parts) if part.startswith("test_"))
+    return "::".join([f"{parts[file]}.py", *parts[file + 1 :]]) + bracket + parameters
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Lithops' own test-suite on shm, compared with its localhost storage")
+    parser.add_argument("files", nargs="*", help="files of lithops/tests; all by default")
+    parser.add_argument("--storage-only", action="store_true", help="only the files that touch a storage")
+    parser.add_argument("--log", default=os.devnull, help="where pytest's output goes")
+    options = parser.parse_args(arguments)
+    selection = options.files or (STORAGE_FILES if options.storage_only else ())
+
+    with open(options.log, "a", encoding="utf-8") as log:
+        runs = {storage: run(storage, selection, log) for storage in ("localhost", "shm")}
+        for storage, result in runs.items():
+            counts = Counter(outcome.state for outcome in result.outcomes.values())
+            summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+            print(f"{storage:>9}: {summary} in {result.seconds:.0f} s")
+        reference, candidate = runs["localhost"].outcomes, runs["shm"].outcomes
+        suspects = compare(reference, candidate)
+        confirmed = list(suspects)
+        if suspects:  # a busy machine fails a test now and then, on either storage
+            again = run("shm", [selector(name) for name in suspects], log)
+            confirmed = compare({name: reference[name] for name in suspects}, again.outcomes)
+
+    _list("Not passed on either storage", _neither(reference, candidate), reference)
+    _list("Failed once on shm, passed when run again", [n for n in suspects if n not in confirmed], candidate)
+    _list("Passed on localhost storage, failed on shm", confirmed, candidate)
+    left = runs["shm"].left
+    if left:
+        print(f"\nLeft in shared memory: {', '.join(left)}")
+    return 1 if confirmed or left else 0
+
+
+def _suite() -> Path:
+    spec = importlib.util.find_spec("lithops")
+    if spec is None or spec.origin is None:
+        raise SystemExit("Lithops is not installed here")
+    return Path(spec.origin).parent / "tests"
+
+
+def _outcomes(report: Path) -> dict[str, Outcome]:
+    outcomes = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = ".".join(filter(None, (case.get("classname"), case.get("name"))))
+        state, reason = "passed", ""
+        for child in case:
+            if child.tag in ("failure", "error", "skipped"):
+                state = {"failure": "failed"}.get(child.tag, child.tag)
+                text = (child.text or "").strip().splitlines()
+                reason = text[-1] if child.get("message") == "collection failure" and text else child.get("message", "")
+        outcomes[name] = Outcome(state, " ".join(reason.split())[:160])
+    return outcomes
+
+
+def _neither(reference: dict[str, Outcome], candidate: dict[str, Outcome]) -> list[str]:
+    failed = ("failed", "error")
+    return sorted(n for n, o in reference.items() if o.state in failed and n in candidate and candidate[n].state in failed)
+
+
+def _left_in(memory: Path) -> tuple[str, ...]:
+    """The files in the shared memory of a run once all its processes are gone."""
+    deadline = time.monotonic() + _GRACE_S
+    while memory.exists() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return tuple(sorted(str(path) for path in memory.rglob("*") if path.is_file()))
+
+
+def _list(title: str, names: Sequence[str], outcomes: dict[str, Outcome]) -> None:
+    if names:
+        print(f"\n{title}:")
+    for name in names:
+        print(f"  {name}: {NEEDS_INTERNET.get(name) or outcomes[name].reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
