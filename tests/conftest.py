@@ -1,12 +1,26 @@
-"""What all tests share: a place in shared memory of their own."""
+"""What all tests share: the leak check, a place in shared memory, and settings for Hypothesis."""
 
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from leaks import leaves_nothing_behind  # noqa: F401  (a fixture for all tests)
+
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.load_profile("ci")
+
+# Lithops reads these as the session a process belongs to: tests start from none.
+for name in [name for name in os.environ if name.startswith(("LITHOPS", "__LITHOPS"))]:
+    if name != "LITHOPS_SHM_CROWD_SECONDS":
+        del os.environ[name]
 
 
 @pytest.fixture

@@ -173,7 +173,9 @@ def _outcomes(report: Path) -> dict[str, Outcome]:
 
 def _neither(reference: dict[str, Outcome], candidate: dict[str, Outcome]) -> list[str]:
     failed = ("failed", "error")
-    return sorted(n for n, o in reference.items() if o.state in failed and n in candidate and candidate[n].state in failed)
+    return sorted(
+        n for n, o in reference.items() if o.state in failed and n in candidate and candidate[n].state in failed
+    )
 
 
 def _left_in(memory: Path) -> tuple[str, ...]:

@@ -214,6 +214,14 @@ def _reduce(data: Any, regions: Regions) -> Any:
 
 def _reduce_array(array: Any, regions: Regions) -> Any:
     reduced = _reduce(array, regions)
-    if reduced is NotImplemented and array.get_total_buffer_size() > 2 * array.nbytes:
-        return pa.concat_arrays([array]).__reduce__()  # pyarrow's own pickling takes the parent of a slice along
+    if reduced is NotImplemented and array.get_total_buffer_size() >= INLINE_BYTES:
+        return pa.concat_arrays([array]).__reduce__() if _is_slice(array) else NotImplemented
     return reduced
+
+
+def _is_slice(array: Any) -> bool:
+    """Whether an array is less than half of its parent, which pyarrow's own pickling would take along."""
+    try:
+        return bool(array.get_total_buffer_size() > 2 * array.nbytes)
+    except pa.ArrowException:  # pyarrow 17 cannot tell for views
+        return False

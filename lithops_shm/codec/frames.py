@@ -95,7 +95,9 @@ def _reduce_frame(frame: Any, _regions: Regions) -> Any:
 
 
 def _reduce_polars(frame: Any, as_series: bool) -> Any:
-    table = None if frame.estimated_size() < _SMALL_FRAME_BYTES else _to_arrow(frame)
+    # Before version 2 Polars' own pickling, too, gives a column without a name another one.
+    small = frame.estimated_size() < _SMALL_FRAME_BYTES and "" not in frame.columns
+    table = None if small else _to_arrow(frame)
     if table is None:
         return NotImplemented  # Polars' own pickling
     is_sorted = {
@@ -114,12 +116,14 @@ def _to_arrow(frame: Any) -> Any:
     """
     import polars as pl
 
+    # Types that pyarrow does not have. The last one is how Polars 1 says so.
+    unknown = (ValueError, TypeError, NotImplementedError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
     try:
         table = frame.to_arrow(compat_level=pl.CompatLevel.newest())
         if table.get_total_buffer_size() > 2 * frame.estimated_size() + _VIEW_BYTES * frame.height * frame.width:
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         back = _from_arrow(table.slice(0, 0))
-    except (ValueError, TypeError, NotImplementedError, pl.exceptions.PolarsError):  # no such type in pyarrow
+    except unknown:
         return None
     return table if back.schema == frame.schema else None
 

@@ -142,7 +142,7 @@ def _series_buffers(where: str, series: Any) -> Iterator[Found]:
     kind = f"polars {series.dtype}"
     try:  # the newest types are Polars' own: what is exported are its buffers, not copies
         chunks = series.to_frame().to_arrow(compat_level=pl.CompatLevel.newest()).column(0).chunks
-    except (ValueError, TypeError, NotImplementedError, pl.exceptions.PolarsError):
+    except (ValueError, TypeError, NotImplementedError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         yield where, kind, id(series), series.estimated_size()  # pickled by Polars itself, which copies
         return
     for chunk in chunks:

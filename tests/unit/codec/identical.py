@@ -55,7 +55,7 @@ def _array(left: np.ndarray, right: np.ndarray, where: str) -> None:
     assert left.dtype == right.dtype, where
     assert left.dtype.str == right.dtype.str, where
     assert left.shape == right.shape, where
-    if left.flags.forc:
+    if left.flags.forc and left.dtype.itemsize:
         assert left.flags.c_contiguous == right.flags.c_contiguous, where
         assert left.flags.f_contiguous == right.flags.f_contiguous, where
     if isinstance(left, np.ma.MaskedArray):

@@ -73,8 +73,19 @@ def test_arrays(round_trip, stored, array):
     assert decode_with_report(stored(array))[1].zero_copy
 
 
+def can_compact_views() -> bool:
+    """Whether this pyarrow casts string views, which is how they are compacted."""
+    try:
+        ARRAYS["string_view"].cast(pa.large_string()).cast(pa.string_view())
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
 # Of a slice of 9 of 4,000 elements, what is stored besides the 9: whole dictionaries, the start of a dense union.
 UNTRIMMED = {"dictionary", "dictionary in list", "dense union"}
+if not can_compact_views():
+    UNTRIMMED |= {"string_view", "binary_view"}
 
 
 @pytest.mark.parametrize("name", sorted(ARRAYS.keys() - UNTRIMMED - {"null"}))
@@ -164,6 +175,7 @@ def test_extension_types_defined_in_python_go_by_pickle(round_trip, stored):
         encode(array, codec="arrow")
 
 
+@pytest.mark.skipif(not can_compact_views(), reason="this pyarrow cannot cast string views")
 def test_slices_of_string_views_in_tables_are_compacted(round_trip):
     table = pa.table({"a": pa.chunked_array([ARRAYS["string_view"], ARRAYS["string_view"]]), "b": range(2 * N)})
     round_trip(table[10:20])

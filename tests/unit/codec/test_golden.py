@@ -47,7 +47,7 @@ OBJECTS = {
         "datetime": NUMBERS.astype("M8[ms]"),
         "structured": np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
         "masked": np.ma.array(NUMBERS, mask=NUMBERS % 3 == 0, fill_value=-1),
-        "record array": np.rec.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
+        "matrix": NUMBERS.view(np.matrix),
         "arrow": pa.array(range(400)),
     },
 }

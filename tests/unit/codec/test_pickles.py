@@ -61,7 +61,7 @@ def test_plain_objects(round_trip, obj):
 
 
 def test_data_at_any_depth_are_views(round_trip, stored):
-    frame = pd.DataFrame({"a": np.arange(N), "b": ["x"] * N})
+    frame = pd.DataFrame({"a": np.arange(N), "b": pd.array(["x"] * N, dtype="string[pyarrow]")})
     record = Record(np.arange(N), pa.table({"a": range(N)}), frame)
     nested = {"records": [record, {"again": (record.table.column("a"), frame["b"])}]}
     round_trip(nested)
