@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +33,22 @@ def shm_directory() -> Iterator[Path]:
     left = path.exists()
     shutil.rmtree(path, ignore_errors=True)
     assert not left, f"{path} was left behind"
+
+
+@pytest.fixture
+def cleaner_finishes() -> Iterator[None]:
+    """For tests that run executors: Lithops' cleaner outlives its client by seconds, in a session of its own."""
+    yield
+    deadline = time.monotonic() + 60
+    while _cleaner_runs() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _cleaner_runs() -> bool:
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"lithops.scripts.cleaner" in command.read_bytes():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False

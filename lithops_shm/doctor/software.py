@@ -47,9 +47,9 @@ class Package:
 PACKAGES = (
     Package("lithops", "running functions", least=(3, 8), below=(4,)),
     Package("numpy", "arrays without copies"),
-    Package("pyarrow", "tables without copies", least=(17,)),
-    Package("pandas", "data frames without copies", least=(2, 2)),
-    Package("polars", "Polars frames without copies", Severity.WARNING, least=(1, 10), optional=True),
+    Package("pyarrow", "tables without copies", least=(20,)),
+    Package("pandas", "data frames without copies", least=(2, 3)),
+    Package("polars", "Polars frames without copies", Severity.WARNING, least=(1, 31), optional=True),
     Package("boto3", "jobs that move to S3", Severity.WARNING, least=(1, 35)),
     Package(
         "s3fs",

@@ -1,0 +1,204 @@
+"""Jobs of stock Lithops on shared memory, in interpreters of their own that import nothing of ours."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lithops_shm.config import StoreSettings
+from lithops_shm.store import inspect, reclaim
+
+pytestmark = pytest.mark.usefixtures("cleaner_finishes")
+
+JOB = """
+import os, sys
+import lithops
+
+def double(x):
+    return x * 2
+
+def total(results):
+    return sum(results)
+
+def keep(x, storage):
+    return storage.put_cloudobject(f"cloud {x}")
+
+def fetch(cloudobject, storage):
+    return storage.get_cloudobject(cloudobject).decode()
+
+def length(obj):
+    return obj.key, len(obj.data_stream.read())
+
+def wait_for_ever(x):
+    import time
+    time.sleep(600)
+
+def fail(x):
+    raise ValueError(f"call {x} failed")
+
+def make(n):
+    import numpy as np
+    import lithops_shm as shm
+    return shm.put({"numbers": np.arange(n)})
+
+def add_up(ref):
+    import lithops_shm as shm
+    numbers = shm.get(ref)["numbers"]
+    return int(numbers.sum()), shm.report(ref).zero_copy, numbers.flags.writeable
+"""
+
+
+@pytest.fixture
+def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
+    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
+
+
+@pytest.fixture
+def environment(settings: StoreSettings, tmp_path: Path) -> dict[str, str]:
+    """A Lithops config file with a store of its own, and a home and temporary directory for what Lithops leaves."""
+    config = tmp_path / "lithops.yaml"
+    section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
+    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
+    # Not the directory of this Python first in PATH: workers have to find it all the same.
+    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+
+
+def script(tmp_path: Path, body: str) -> list[str]:
+    path = tmp_path / "job.py"
+    lines = ['if __name__ == "__main__":', *(f"    {line}" for line in body.strip().splitlines())]
+    path.write_text(JOB + "\n" + "\n".join(lines) + "\n")
+    return [sys.executable, str(path)]
+
+
+def run(tmp_path: Path, environment: dict[str, str], body: str) -> subprocess.CompletedProcess[str]:
+    command = script(tmp_path, body)
+    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+JOBS = {
+    "call_async": ("print(fe.call_async(double, 4).result())", "8"),
+    "map": ("print(fe.get_result(fe.map(double, range(5))))", "[0, 2, 4, 6, 8]"),
+    "map_reduce": ("print(fe.get_result(fe.map_reduce(double, range(5), total)))", "20"),
+    "cloudobjects": (
+        """objects = fe.get_result(fe.map(keep, range(2)))
+print(fe.get_result(fe.map(fetch, objects)))""",
+        "['cloud 0', 'cloud 1']",
+    ),
+    "objects": (
+        """fe.storage.put_object("in", "a", b"12")
+fe.storage.put_object("in", "b/c", b"3")
+print(sorted(fe.get_result(fe.map(length, "shm://in/"))))""",
+        "[('a', 2), ('b/c', 1)]",
+    ),
+    "refs": (
+        """ref = fe.call_async(make, 100_000).result()
+print(fe.call_async(add_up, ref).result())""",
+        "(4999950000, True, False)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), JOBS.values(), ids=JOBS)
+def test_jobs(tmp_path: Path, environment: dict[str, str], body: str, expected: str) -> None:
+    assert answer(run(tmp_path, environment, f"fe = lithops.FunctionExecutor()\n{body}")) == expected
+
+
+def test_nobody_imports_us(tmp_path: Path, environment: dict[str, str]) -> None:
+    body = "import lithops.storage.backends.shm as found; print(found.StorageBackend.__name__)"
+    assert answer(run(tmp_path, environment, body)) == "ShmStorageBackend"
+
+
+def test_an_argument_is_enough(tmp_path: Path, environment: dict[str, str]) -> None:
+    del environment["LITHOPS_CONFIG_FILE"]
+    body = "fe = lithops.FunctionExecutor(storage='shm'); print(fe.get_result(fe.map(double, [1])), fe.storage.backend)"
+    assert answer(run(tmp_path, environment, body)) == "[2] shm"
+
+
+def test_a_failing_call_says_why_and_leaves_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = run(tmp_path, environment, "fe = lithops.FunctionExecutor(); fe.get_result(fe.map(fail, [1]))")
+    assert done.returncode != 0
+    assert "call 1 failed" in done.stderr
+
+
+def test_interrupting_leaves_nothing(tmp_path: Path, environment: dict[str, str], settings: StoreSettings) -> None:
+    body = """fe = lithops.FunctionExecutor()
+fs = fe.map(wait_for_ever, [1])
+print("started", flush=True)
+fe.get_result(fs)"""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(
+        script(tmp_path, body),
+        env=environment,
+        cwd=tmp_path,
+        text=True,
+        **pipes,  # type: ignore[call-overload]
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "started"
+        time.sleep(1)
+        assert inspect(settings).sessions
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) != 0
+
+
+def test_what_a_killed_client_leaves_is_reclaimed(
+    tmp_path: Path, environment: dict[str, str], settings: StoreSettings
+) -> None:
+    body = """storage = lithops.Storage(backend="shm")
+storage.put_object("b", "k", bytes(1 << 20))
+print("stored", flush=True)
+input()"""
+    with subprocess.Popen(
+        script(tmp_path, body), env=environment, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() != "stored":
+            pass
+        process.kill()
+    assert [session.alive for session in inspect(settings).sessions] == [False]
+    assert reclaim(settings).memory_bytes >= 1 << 20
+    assert not os.path.exists(str(settings.directory))
+
+
+def test_compute_elsewhere_is_refused_before_anything_is_made(
+    tmp_path: Path, environment: dict[str, str], settings: StoreSettings
+) -> None:
+    body = "lithops.FunctionExecutor(backend='k8s', storage='shm')"
+    done = run(tmp_path, environment, body)
+    assert "functions on 'k8s' run on another" in done.stderr or "kubernetes" in done.stderr.lower()
+    assert not os.path.exists(str(settings.directory))
+
+
+def test_the_command_line_keeps_what_it_puts(
+    tmp_path: Path, environment: dict[str, str], settings: StoreSettings
+) -> None:
+    lithops = str(Path(sys.executable).parent / "lithops")
+    (tmp_path / "data.txt").write_text("hello")
+
+    def storage(*arguments: str) -> str:
+        command = [lithops, "storage", *arguments, "-b", "shm"]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    storage("put", "data.txt", "bucket")
+    assert "data.txt" in storage("list", "bucket")
+    body = "print(lithops.Storage(backend='shm').get_object('bucket', 'data.txt'))"
+    assert answer(run(tmp_path, environment, body)) == "b'hello'"
+    (tmp_path / "data.txt").unlink()
+    storage("get", "bucket", "data.txt")
+    assert (tmp_path / "data.txt").read_text() == "hello"
+    storage("delete", "bucket", "data.txt")
+    assert inspect(settings).segments == ()
+    reclaim(replace(settings), kept=True)
