@@ -91,9 +91,8 @@ def main() -> None:
     options.output.write_text(report(measured, command), encoding="utf-8")
     print(table(measured))
     missed = [figure.what for figure in measured if not figure.met]
-    print(
-        f"\n{len(measured) - len(missed)} of {len(measured)} met, in {time.perf_counter() - started:.0f} s: {options.output}"
-    )
+    seconds = time.perf_counter() - started
+    print(f"\n{len(measured) - len(missed)} of {len(measured)} met, in {seconds:.0f} s: {options.output}")
     if missed:
         print("Not met: " + "; ".join(missed))
 

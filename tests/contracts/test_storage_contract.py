@@ -1,6 +1,7 @@
 """Lithops' storage contract, through `lithops.Storage`, on shared memory and, where they agree, on its localhost."""
 
 import io
+import json
 import logging
 import os
 import pickle
@@ -16,6 +17,7 @@ from lithops.storage.utils import StorageNoSuchKeyError
 
 from lithops_shm import errors
 from lithops_shm.errors import ConfigError, InvalidKeyError, InvalidRangeError, SegmentNotFoundError
+from lithops_shm.plugin.storage.errors import TABLE, as_client_error, as_lithops_error
 
 HOSTILE = ["..", "../../x", "/lead", "a//b", "x\0y", "n\nl", "\U0001f600", "k" * 5000, ".hidden", "q[1]", "t/", "a*"]
 
@@ -250,21 +252,107 @@ def test_impossible_keys(shm: Any, key: str) -> None:
             call()
 
 
-def test_only_a_missing_segment_becomes_lithops_own_error(shm: Any) -> None:
-    """The mapping is total: every store error comes out as Lithops' or as itself, never as something else."""
-    handler = shm.storage_handler
-    stores = [getattr(errors, name) for name in errors.__all__]
-    for kind in (kind for kind in stores if issubclass(kind, errors.StoreError)):
-        error = (
-            kind("b", "k", "r")
-            if kind is InvalidKeyError
-            else kind("b", "k")
-            if kind is not errors.StoreFullError
-            else kind()
-        )
-        expected = StorageNoSuchKeyError if kind is SegmentNotFoundError else kind
-        with pytest.raises(expected), handler._no_such_key("b", "k"):
-            raise error
+SAMPLES = {
+    errors.StoreError: ("sentence",),
+    errors.SegmentNotFoundError: ("b", "k"),
+    errors.InvalidKeyError: ("key", "k", "reason"),
+    errors.InvalidRangeError: ("bytes=9-", "reason"),
+    errors.SegmentCorruptError: ("b/k", "what"),
+    errors.StoreFullError: (),
+    errors.SessionLostError: ("abc",),
+    errors.UnsafeDirectoryError: ("/path", "reason"),
+}
+
+
+def test_every_error_of_the_store_has_a_row() -> None:
+    kinds = {kind for name in errors.__all__ if issubclass(kind := getattr(errors, name), errors.StoreError)}
+    assert set(TABLE) == set(SAMPLES) == kinds
+
+
+@pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
+def test_errors_come_out_as_lithops_and_boto3_have_them(kind: type[errors.StoreError]) -> None:
+    from botocore.exceptions import ClientError
+
+    error = kind(*SAMPLES[kind])
+    with (
+        pytest.raises(StorageNoSuchKeyError if kind is SegmentNotFoundError else kind) as raised,
+        as_lithops_error("b", "k"),
+    ):
+        raise error
+    assert raised.value is error or raised.value.__cause__ is error
+    with pytest.raises(ClientError) as refused, as_client_error("GetObject"):
+        raise error
+    assert refused.value.__cause__ is error
+    assert refused.value.response["Error"]["Message"] == str(error)
+
+
+def test_a_missing_key_comes_from_ours(shm: Any) -> None:
+    shm.create_bucket("bucket")
+    for call in (shm.get_object, shm.head_object):
+        with pytest.raises(StorageNoSuchKeyError) as raised:
+            call("bucket", "missing")
+        assert isinstance(raised.value.__cause__, SegmentNotFoundError)
+
+
+def test_a_stream_that_has_nothing_yet_is_not_taken_for_its_end(shm: Any) -> None:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    with open(read, "rb", buffering=0) as stream, open(write, "wb", buffering=0) as feed:
+        feed.write(b"begin")
+        with pytest.raises(BlockingIOError):
+            shm.put_object("bucket", "k", stream)
+    with pytest.raises(StorageNoSuchKeyError):
+        shm.get_object("bucket", "k")
+
+
+def test_files_that_do_not_know_their_size(shm: Any, tmp_path: Path) -> None:
+    assert shm.upload_file("/proc/self/cmdline", "bucket", "k")
+    assert shm.get_object("bucket", "k") == Path("/proc/self/cmdline").read_bytes()
+    assert shm.download_file("bucket", "k", os.devnull)
+    assert not os.path.isfile(os.devnull)
+
+
+@pytest.mark.parametrize("key", ["../../x", "/lead", "a/../../b", "nul\0"])
+def test_a_key_alone_does_not_say_where_to_download(
+    shm: Any, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "deep" / "here"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    shm.put_object("bucket", key, b"x")
+    assert shm.download_file("bucket", key) is False
+    assert [path.name for path in tmp_path.rglob("*")] == ["deep", "here"]
+
+
+def test_a_download_without_a_name_is_called_as_the_key(
+    shm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shm.put_object("bucket", "d/f", b"x")
+    assert shm.download_file("bucket", "d/f")
+    assert (tmp_path / "d" / "f").read_bytes() == b"x"
+
+
+def test_closing_a_stream_leaves_its_views(shm: Any) -> None:
+    shm.put_object("bucket", "k", b"abc")
+    with shm.get_object("bucket", "k", stream=True) as stream:
+        view = stream.getbuffer()
+        assert stream.read(amt=2) == b"ab"
+    assert view == b"abc"
+    with pytest.raises(ValueError, match="closed"):
+        stream.getbuffer()
+
+
+def test_a_backend_travels_by_pickle(shm: Any) -> None:
+    shm.put_object("bucket", "k", b"x")
+    other = pickle.loads(pickle.dumps(shm.storage_handler))
+    assert other.get_object("bucket", "k") == b"x"
+    other.store.close()
+
+
+def test_the_configuration_a_worker_gets_is_json_and_names_the_session(shm: Any) -> None:
+    shipped = json.loads(json.dumps(shm.get_storage_config()))
+    assert shipped["shm"]["session"] == shm.storage_handler.store.session.id
 
 
 def test_cloud_storage_travels_by_pickle(shm_directory: Path) -> None:
@@ -293,7 +381,7 @@ class TestClient:
         client.copy_object(Bucket="c", Key="copy", CopySource={"Bucket": "b", "Key": "k"})
         client.copy_object(Bucket="c", Key="copy2", CopySource="b/k")
         assert client.get_object(Bucket="c", Key="copy2")["Body"].read() == b"0123456789"
-        assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == ["b", "c"]
+        assert [bucket["Name"] for bucket in client.list_buckets()["Buckets"]] == ["b", "c", "lithops"]
         client.delete_objects(Bucket="c", Delete={"Objects": [{"Key": "copy"}, {"Key": "copy2"}]})
         client.delete_object(Bucket="b", Key="k")
         client.delete_bucket(Bucket="c")
@@ -364,3 +452,37 @@ class TestClient:
         page = client.list_objects_v2(Bucket="b", StartAfter="a")
         assert [entry["Key"] for entry in page["Contents"]] == ["b", "c"]
         assert page["KeyCount"] == 2
+
+    def test_start_after_and_prefixes(self, shm: Any) -> None:
+        client = shm.get_client()
+        for key in ("a/b", "a/c", "d"):
+            client.put_object(Bucket="b", Key=key, Body=b"")
+        page = client.list_objects_v2(Bucket="b", StartAfter="a/b", Delimiter="/")
+        assert page["CommonPrefixes"] == [{"Prefix": "a/"}]
+        assert client.list_objects_v2(Bucket="b", MaxKeys=0)["IsTruncated"] is False
+
+    def test_nothing_that_matters_is_ignored(self, shm: Any) -> None:
+        from botocore.exceptions import ClientError
+
+        client = shm.get_client()
+        client.put_object(Bucket="b", Key="k", Body=b"x")
+        for call in (
+            lambda: client.put_object(Bucket="b", Key="k", Body=b"y", IfNoneMatch="*"),
+            lambda: client.get_object(Bucket="b", Key="k", VersionId="1"),
+            lambda: client.list_objects_v2(Bucket="b", ContinuationToken="not one of ours"),
+        ):
+            with pytest.raises(ClientError):
+                call()
+        assert client.get_object(Bucket="b", Key="k")["Body"].read() == b"x"
+
+    def test_the_configured_bucket_is_always_there(self, shm: Any) -> None:
+        client = shm.get_client()
+        client.head_bucket(Bucket=shm.bucket)
+        assert client.list_objects_v2(Bucket=shm.bucket)["KeyCount"] == 0
+
+    def test_deleting_many_reports_what_is_no_key(self, shm: Any) -> None:
+        client = shm.get_client()
+        client.put_object(Bucket="b", Key="k", Body=b"")
+        answer = client.delete_objects(Bucket="b", Delete={"Objects": [{"Key": ""}, {"Key": "k"}]})
+        assert answer["Deleted"] == [{"Key": "k"}]
+        assert answer["Errors"][0]["Code"] == "InvalidArgument"

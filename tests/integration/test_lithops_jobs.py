@@ -132,10 +132,10 @@ def test_a_failing_call_says_why_and_leaves_nothing(tmp_path: Path, environment:
 
 
 def test_interrupting_leaves_nothing(tmp_path: Path, environment: dict[str, str], settings: StoreSettings) -> None:
-    body = """fe = lithops.FunctionExecutor()
-fs = fe.map(wait_for_ever, [1])
-print("started", flush=True)
-fe.get_result(fs)"""
+    body = """with lithops.FunctionExecutor() as fe:
+    fs = fe.map(wait_for_ever, [1])
+    print("started", flush=True)
+    fe.get_result(fs)"""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(
         script(tmp_path, body),

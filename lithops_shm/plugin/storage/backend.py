@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import secrets
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -18,14 +15,16 @@ from lithops.constants import STORAGE_CLI_MSG
 from lithops.storage.utils import StorageNoSuchKeyError
 
 from lithops_shm.config import SECTION
-from lithops_shm.errors import ConfigError, SegmentNotFoundError, ShmError
+from lithops_shm.errors import ConfigError, InvalidKeyError, SegmentNotFoundError, ShmError
 from lithops_shm.plugin.storage import ranges
 from lithops_shm.plugin.storage.config import settings_of
+from lithops_shm.plugin.storage.errors import as_lithops_error
+from lithops_shm.plugin.storage.files import save, store_data, store_file
 from lithops_shm.plugin.storage.stream import SegmentStream
 from lithops_shm.store import SegmentInfo, Store
 from lithops_shm.store.session import KEPT
 
-__all__ = ["ShmStorageBackend"]
+__all__ = ["ShmStorageBackend", "entry", "etag", "modified"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,32 +44,47 @@ class ShmStorageBackend:
 
     def __init__(self, config: dict[str, Any]) -> None:
         settings = settings_of(config)
-        if _from_the_command_line():
-            # `lithops storage put` ends at once: what it stores has no process to live for.
+        if _is_lithops_storage_put():
+            # The command ends at once: what it stores has no process to live for.
             settings = replace(settings, lifetime=KEPT)
         self.config = config
         self.store = Store.open(settings)
         self._bucket = settings.storage_bucket
         if self.store.session.id != KEPT:
             config["session"] = self.store.session.id
-        logger.debug(STORAGE_CLI_MSG.format("Shared memory"))
+        logger.info(STORAGE_CLI_MSG.format("Shared memory"))
+
+    def __reduce__(self) -> tuple[type[ShmStorageBackend], tuple[dict[str, Any]]]:
+        """Pickled, it is its configuration; where it arrives, it joins the session."""
+        return type(self), (self.config,)
 
     def get_client(self) -> Any:
         """A client in boto3's shape over the same objects."""
         from lithops_shm.plugin.storage.client import ShmClient
 
-        return ShmClient(self.store)
+        return ShmClient(self.store, self._bucket)
 
     def generate_bucket_name(self) -> str:
+        """The bucket of the settings: memory is private to its user, and needs no name unique in the world."""
         self.config["storage_bucket"] = self._bucket
         return self._bucket
 
     def create_bucket(self, bucket_name: str) -> None:
+        """Make a bucket; one that exists is left as it is."""
         self.store.create_bucket(bucket_name)
 
     def put_object(self, bucket_name: str, key: str, data: Any) -> None:
-        """Store bytes, any buffer, text (as UTF-8), or what a file-like gives; in one copy."""
-        stored(self.store, bucket_name, key, data)
+        """Store bytes, any buffer, text (as UTF-8), or what a file-like gives; in one copy.
+
+        Raises
+        ------
+        TypeError
+            When `data` is none of these.
+        InvalidKeyError, SessionLostError
+        StoreFullError
+            What was stored under the key is untouched.
+        """
+        store_data(self.store, bucket_name, key, data)
 
     def get_object(
         self, bucket_name: str, key: str, stream: bool = False, extra_get_args: Mapping[str, Any] | None = None
@@ -88,55 +102,51 @@ class ShmStorageBackend:
         InvalidRangeError, ConfigError
         """
         header = _range_of(extra_get_args)
-        with self._no_such_key(bucket_name, key):
-            if stream:
-                view = self.store.attach(bucket_name, key).view
-                start, stop = ranges.resolve(header, len(view)) if header is not None else (0, len(view))
-                return SegmentStream(view[start:stop])
-            if header is None:
+        with as_lithops_error(bucket_name, key):
+            if header is None and not stream:
                 return self.store.read(bucket_name, key)
-            start, stop = ranges.resolve(header, self.store.head(bucket_name, key).size)
-            return self.store.read(bucket_name, key, start, stop)
+            # A range is taken of the object it was measured on, should another replace it meanwhile.
+            view = self.store.attach(bucket_name, key).view
+            if header is not None:
+                start, stop = ranges.resolve(header, len(view))
+                view = view[start:stop]
+            return SegmentStream(view) if stream else bytes(view)
 
     def upload_file(
         self, file_name: str, bucket: str, key: str | None = None, extra_args: Any = None, config: Any = None
     ) -> bool:
-        """Store a file; ``False``, with the reason in the log, when that fails, as Lithops' own backends do."""
+        """Store a file, without `key` under its name without directories.
 
-        def upload() -> None:
-            with open(file_name, "rb") as file:
-                self.store.put_stream(bucket, key or os.path.basename(file_name), file, os.fstat(file.fileno()).st_size)
-
-        return _succeeds(upload, f"could not upload {file_name} to {bucket}/{key}")
+        ``False``, with the reason in the log, when that fails, as Lithops' own backends do.
+        """
+        name = os.path.basename(file_name) if key is None else key
+        return _succeeds(
+            lambda: store_file(self.store, bucket, name, file_name), f"could not upload {file_name} to {bucket}/{name}"
+        )
 
     def download_file(
         self, bucket: str, key: str, file_name: str | None = None, extra_args: Any = None, config: Any = None
     ) -> bool:
-        """Write an object to a file, whole or not at all; ``False``, with the reason in the log, when that fails."""
-        path = file_name or key
+        """Write an object to a file, whole or not at all; without `file_name`, below the working directory.
+
+        ``False``, with the reason in the log, when that fails.
+        """
 
         def download() -> None:
-            view = self.store.attach(bucket, key).view
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            partial = f"{path}.{secrets.token_hex(4)}.part"
-            try:
-                with open(partial, "xb") as file:
-                    shutil.copyfileobj(SegmentStream(view), file, 4 << 20)
-                os.replace(partial, path)
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    os.unlink(partial)
-                raise
+            path = _path_for(key) if file_name is None else file_name
+            save(self.store.attach(bucket, key).view, path)
 
-        return _succeeds(download, f"could not download {bucket}/{key} to {path}")
+        return _succeeds(download, f"could not download {bucket}/{key}" + (f" to {file_name}" if file_name else ""))
 
     def head_object(self, bucket_name: str, key: str) -> dict[str, str]:
         """Size, time and tag of an object as HTTP headers; raises StorageNoSuchKeyError."""
-        with self._no_such_key(bucket_name, key):
+        from email.utils import format_datetime
+
+        with as_lithops_error(bucket_name, key):
             info = self.store.head(bucket_name, key)
         return {
             "content-length": str(info.size),
-            "last-modified": modified(info).strftime("%a, %d %b %Y %H:%M:%S GMT"),
+            "last-modified": format_datetime(modified(info), usegmt=True),
             "etag": etag(info),
         }
 
@@ -145,13 +155,14 @@ class ShmStorageBackend:
         self.store.delete(bucket_name, key)
 
     def delete_objects(self, bucket_name: str, key_list: Iterable[str]) -> None:
+        """Remove objects, passing over those that are not there."""
         self.store.delete_many(bucket_name, key_list)
 
     def head_bucket(self, bucket_name: str) -> dict[str, Any]:
         """Raises StorageNoSuchKeyError when there is no such bucket."""
-        if bucket_name != self._bucket and not self.store.has_bucket(bucket_name):
-            missing = SegmentNotFoundError(bucket_name, "")
-            raise StorageNoSuchKeyError(bucket_name, "") from missing
+        with as_lithops_error(bucket_name, ""):
+            if bucket_name != self._bucket and not self.store.has_bucket(bucket_name):
+                raise SegmentNotFoundError(bucket_name, "")
         return {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def list_objects(
@@ -162,49 +173,23 @@ class ShmStorageBackend:
         return [entry(info) for info in infos if match_pattern is None or re.match(match_pattern, info.key)]
 
     def list_keys(self, bucket_name: str, prefix: str | None = None) -> list[str]:
-        """The keys under a prefix, sorted."""
+        """The keys under a prefix, sorted; raises StorageNoSuchKeyError for an unknown bucket."""
         return list(self._listing(bucket_name, prefix, self.store.keys))
 
     def _listing(self, bucket: str, prefix: str | None, listing: Callable[[str, str], list[Any]]) -> list[Any]:
         try:
-            return listing(bucket, prefix or "")
-        except SegmentNotFoundError as error:
+            with as_lithops_error(bucket, prefix or ""):
+                return listing(bucket, prefix or "")
+        except StorageNoSuchKeyError:
             # The bucket Lithops keeps its own objects in always exists: its cleaner process still lists it when
             # the session that made it is gone.
             if bucket == self._bucket:
                 return []
-            raise StorageNoSuchKeyError(bucket, prefix or "") from error
-
-    @contextmanager
-    def _no_such_key(self, bucket: str, key: str) -> Iterator[None]:
-        """The one place where our errors become Lithops' own; all others it has no class for, and pass as they are."""
-        try:
-            yield
-        except SegmentNotFoundError as error:
-            raise StorageNoSuchKeyError(bucket, key) from error
-
-
-class _Binary:
-    """Reads a file opened in text mode as UTF-8 bytes, and a binary one as it is."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def read(self, size: int, /) -> bytes:
-        data = self._file.read(size)
-        return data.encode() if isinstance(data, str) else data
-
-
-def stored(store: Store, bucket: str, key: str, data: Any) -> SegmentInfo:
-    """Store bytes, any buffer, text (as UTF-8), or what a file-like gives."""
-    if isinstance(data, str):
-        data = data.encode()
-    if hasattr(data, "read"):
-        return store.put_stream(bucket, key, _Binary(data))
-    return store.put(bucket, key, data)
+            raise
 
 
 def modified(info: SegmentInfo) -> datetime:
+    """When the object was written, in UTC."""
     return datetime.fromtimestamp(info.modified_ns / 1e9, tz=timezone.utc)
 
 
@@ -227,17 +212,29 @@ def _range_of(extra: Mapping[str, Any] | None) -> str | None:
     return (extra or {}).get("Range")
 
 
-def _succeeds(action: Callable[[], None], failure: str) -> bool:
+def _path_for(key: str) -> str:
+    """The path a key names below the working directory; a key is no reason to write anywhere else."""
+    if os.path.isabs(key) or ".." in key.split("/"):
+        raise InvalidKeyError("key", key, "it leads out of the working directory; say which file to write")
+    return key
+
+
+def _succeeds(action: Callable[[], object], failure: str) -> bool:
     try:
         action()
-    except (ShmError, OSError) as error:
-        logger.error("%s: %s", failure, error)
+    except (ShmError, OSError, ValueError) as error:  # ValueError: a NUL in a file name
+        # Its text alone: a log that keeps its records would keep, with the error, the mapping.
+        logger.error("%s: %s", failure, str(error))
         return False
     return True
 
 
-def _from_the_command_line() -> bool:
-    """Whether this process is the command `lithops storage ...`."""
+def _is_lithops_storage_put() -> bool:
+    """Whether this process is the command `lithops storage put`, however it was started."""
     click = sys.modules.get("click")
     context = click.get_current_context(silent=True) if click is not None else None
-    return context is not None and context.command_path.split()[1:2] == ["storage"]
+    names = []
+    while context is not None:
+        names.append(context.command.name)
+        context = context.parent
+    return names == ["put", "storage", "lithops_cli"]

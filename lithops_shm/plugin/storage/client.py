@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
-from lithops_shm.errors import InvalidKeyError, InvalidRangeError, SegmentNotFoundError, StoreError
+from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError
 from lithops_shm.plugin.storage import ranges
-from lithops_shm.plugin.storage.backend import entry, etag, modified, stored
+from lithops_shm.plugin.storage.backend import entry, etag, modified
+from lithops_shm.plugin.storage.errors import as_client_error
+from lithops_shm.plugin.storage.files import save, store_data, store_file
 from lithops_shm.plugin.storage.stream import SegmentStream
 from lithops_shm.store import SegmentInfo, Store
 
 __all__ = ["ShmClient"]
 
 _PAGE = 1000  # keys in a page of a listing, as on S3
-_COPY = 4 << 20
 
 
 class ShmClient:
     """The calls of boto3's S3 client that make sense here; others do not exist.
 
-    Arguments without a meaning in memory (``ContentType``, ``ACL`` and the like) are accepted and ignored. Errors are
+    Arguments without a meaning in memory (``ContentType``, ``ACL`` and the like) are accepted and ignored; conditions,
+    versions and parts of an object, which would change what is read or overwritten, are refused. Errors are
     ``botocore.exceptions.ClientError`` with S3's codes.
 
     Parameters
     ----------
     store:
         Where the objects are.
+    own_bucket:
+        The bucket of the configuration, which always exists.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, own_bucket: str) -> None:
         self._store = store
+        self._own_bucket = own_bucket
 
-    def put_object(self, *, Bucket: str, Key: str, Body: Any = b"", **_: Any) -> dict[str, Any]:
-        with _client_errors("PutObject"):
-            return _response(ETag=etag(stored(self._store, Bucket, Key, Body)))
+    def put_object(self, *, Bucket: str, Key: str, Body: Any = b"", **others: Any) -> dict[str, Any]:
+        _refuse("PutObject", others)
+        with as_client_error("PutObject"):
+            return _response(ETag=etag(store_data(self._store, Bucket, Key, Body)))
 
-    def get_object(self, *, Bucket: str, Key: str, Range: str | None = None, **_: Any) -> dict[str, Any]:
-        with _client_errors("GetObject"):
+    def get_object(self, *, Bucket: str, Key: str, Range: str | None = None, **others: Any) -> dict[str, Any]:
+        _refuse("GetObject", others)
+        with as_client_error("GetObject"):
             segment = self._store.attach(Bucket, Key)
             if Range is None:
                 return _response(200, Body=SegmentStream(segment.view), **_described(segment.info))
@@ -50,27 +55,38 @@ class ShmClient:
             described["ContentRange"] = f"bytes {start}-{stop - 1}/{segment.size}"
             return _response(206, Body=SegmentStream(segment.view[start:stop]), **described)
 
-    def head_object(self, *, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
-        with _client_errors("HeadObject", code="404"):
+    def head_object(self, *, Bucket: str, Key: str, **others: Any) -> dict[str, Any]:
+        _refuse("HeadObject", others)
+        with as_client_error("HeadObject"):
             return _response(**_described(self._store.head(Bucket, Key)))
 
-    def delete_object(self, *, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:
-        with _client_errors("DeleteObject"):
+    def delete_object(self, *, Bucket: str, Key: str, **others: Any) -> dict[str, Any]:
+        _refuse("DeleteObject", others)
+        with as_client_error("DeleteObject"):
             self._store.delete(Bucket, Key)
         return _response(204)
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any], **_: Any) -> dict[str, Any]:
         keys = [item["Key"] for item in Delete["Objects"]]
-        with _client_errors("DeleteObjects"):
-            self._store.delete_many(Bucket, keys)
-        return _response() if Delete.get("Quiet") else _response(Deleted=[{"Key": key} for key in keys])
+        errors = []
+        for key in keys:  # one that cannot be a key is reported, and keeps none of the others
+            try:
+                self._store.delete(Bucket, key)
+            except InvalidKeyError as error:
+                errors.append({"Key": key, "Code": "InvalidArgument", "Message": str(error)})
+        refused = {item["Key"] for item in errors}
+        result: dict[str, Any] = {"Errors": errors} if errors else {}
+        if not Delete.get("Quiet"):
+            result["Deleted"] = [{"Key": key} for key in keys if key not in refused]
+        return _response(**result)
 
-    def copy_object(self, *, Bucket: str, Key: str, CopySource: str | dict[str, str], **_: Any) -> dict[str, Any]:
+    def copy_object(self, *, Bucket: str, Key: str, CopySource: str | dict[str, str], **others: Any) -> dict[str, Any]:
+        _refuse("CopyObject", others)
         if isinstance(CopySource, str):
-            source_bucket, _slash, source_key = CopySource.lstrip("/").partition("/")
+            source_bucket, _slash, source_key = unquote(CopySource).lstrip("/").partition("/")
         else:
             source_bucket, source_key = CopySource["Bucket"], CopySource["Key"]
-        with _client_errors("CopyObject"):
+        with as_client_error("CopyObject"):
             info = self._store.put(Bucket, Key, self._store.attach(source_bucket, source_key).view)
         return _response(CopyObjectResult={"ETag": etag(info), "LastModified": modified(info)})
 
@@ -85,8 +101,9 @@ class ShmClient:
         StartAfter: str = "",
         **_: Any,
     ) -> dict[str, Any]:
-        after = base64.b64decode(ContinuationToken).decode() if ContinuationToken else StartAfter
-        page = self._page("ListObjectsV2", Bucket, Prefix, Delimiter, MaxKeys, after)
+        with as_client_error("ListObjectsV2"):
+            after = StartAfter if ContinuationToken is None else _name_in(ContinuationToken)
+            page = self._page(Bucket, Prefix, Delimiter, MaxKeys, after, resumed=ContinuationToken is not None)
         last = page.pop("last")
         if page["IsTruncated"]:
             page["NextContinuationToken"] = base64.b64encode(last.encode()).decode()
@@ -95,7 +112,8 @@ class ShmClient:
     def list_objects(
         self, *, Bucket: str, Prefix: str = "", Delimiter: str = "", MaxKeys: int = _PAGE, Marker: str = "", **_: Any
     ) -> dict[str, Any]:
-        page = self._page("ListObjects", Bucket, Prefix, Delimiter, MaxKeys, Marker)
+        with as_client_error("ListObjects"):
+            page = self._page(Bucket, Prefix, Delimiter, MaxKeys, Marker, resumed=True)
         last = page.pop("last")
         if page["IsTruncated"]:
             page["NextMarker"] = last
@@ -108,54 +126,104 @@ class ShmClient:
         return _Paginator(self, operation_name)
 
     def head_bucket(self, *, Bucket: str, **_: Any) -> dict[str, Any]:
-        with _client_errors("HeadBucket", code="404"):
-            if not self._store.has_bucket(Bucket):
+        with as_client_error("HeadBucket"):
+            if Bucket != self._own_bucket and not self._store.has_bucket(Bucket):
                 raise SegmentNotFoundError(Bucket, "")
         return _response()
 
     def create_bucket(self, *, Bucket: str, **_: Any) -> dict[str, Any]:
-        with _client_errors("CreateBucket"):
+        with as_client_error("CreateBucket"):
             self._store.create_bucket(Bucket)
         return _response(Location=f"/{Bucket}")
 
     def delete_bucket(self, *, Bucket: str, **_: Any) -> dict[str, Any]:
-        with _client_errors("DeleteBucket"):
+        with as_client_error("DeleteBucket"):
             self._store.delete_bucket(Bucket)
         return _response(204)
 
     def list_buckets(self, **_: Any) -> dict[str, Any]:
-        return _response(Buckets=[{"Name": name} for name in self._store.buckets()])
+        names = sorted({*self._store.buckets(), self._own_bucket})
+        return _response(Buckets=[{"Name": name} for name in names])
 
-    def upload_file(self, Filename: str, Bucket: str, Key: str, **_: Any) -> None:
-        with open(Filename, "rb") as file, _client_errors("PutObject"):
-            self._store.put_stream(Bucket, Key, file, os.fstat(file.fileno()).st_size)
+    def upload_file(
+        self,
+        Filename: str,
+        Bucket: str,
+        Key: str,
+        ExtraArgs: Any = None,
+        Callback: Callable[[int], object] | None = None,
+        Config: Any = None,
+    ) -> None:
+        with as_client_error("PutObject"):
+            info = store_file(self._store, Bucket, Key, Filename)
+        _report(Callback, info.size)
 
-    def upload_fileobj(self, Fileobj: Any, Bucket: str, Key: str, **_: Any) -> None:
-        with _client_errors("PutObject"):
-            self._store.put_stream(Bucket, Key, Fileobj)
+    def upload_fileobj(
+        self,
+        Fileobj: Any,
+        Bucket: str,
+        Key: str,
+        ExtraArgs: Any = None,
+        Callback: Callable[[int], object] | None = None,
+        Config: Any = None,
+    ) -> None:
+        with as_client_error("PutObject"):
+            info = store_data(self._store, Bucket, Key, Fileobj)
+        _report(Callback, info.size)
 
-    def download_file(self, Bucket: str, Key: str, Filename: str, **_: Any) -> None:
-        with _client_errors("HeadObject", code="404"):
+    def download_file(
+        self,
+        Bucket: str,
+        Key: str,
+        Filename: str,
+        ExtraArgs: Any = None,
+        Callback: Callable[[int], object] | None = None,
+        Config: Any = None,
+    ) -> None:
+        """Write an object to a file, whole or not at all."""
+        with as_client_error("HeadObject"):
             segment = self._store.attach(Bucket, Key)
-        with open(Filename, "wb") as file:
-            shutil.copyfileobj(SegmentStream(segment.view), file, _COPY)
+        save(segment.view, Filename)
+        _report(Callback, segment.size)
 
-    def download_fileobj(self, Bucket: str, Key: str, Fileobj: Any, **_: Any) -> None:
-        with _client_errors("HeadObject", code="404"):
+    def download_fileobj(
+        self,
+        Bucket: str,
+        Key: str,
+        Fileobj: Any,
+        ExtraArgs: Any = None,
+        Callback: Callable[[int], object] | None = None,
+        Config: Any = None,
+    ) -> None:
+        with as_client_error("HeadObject"):
             segment = self._store.attach(Bucket, Key)
-        shutil.copyfileobj(SegmentStream(segment.view), Fileobj, _COPY)
+        Fileobj.write(segment.view)
+        _report(Callback, segment.size)
 
-    def _page(self, call: str, bucket: str, prefix: str, delimiter: str, limit: int, after: str) -> dict[str, Any]:
-        """One page of a listing: objects, and with a delimiter what is below it rolled up, in order of keys."""
-        with _client_errors(call):
-            infos = self._store.list(bucket, prefix)
+    def _infos(self, bucket: str, prefix: str) -> list[SegmentInfo]:
+        try:
+            return self._store.list(bucket, prefix)
+        except SegmentNotFoundError:
+            if bucket == self._own_bucket:
+                return []
+            raise
+
+    def _page(
+        self, bucket: str, prefix: str, delimiter: str, limit: int, after: str, *, resumed: bool
+    ) -> dict[str, Any]:
+        """One page of a listing: objects, and with a delimiter what is below it rolled up, in order of keys.
+
+        With `resumed`, `after` may be a rolled-up prefix of the page before, all of which has been told.
+        """
         contents: list[dict[str, Any]] = []
         rolled_up: list[dict[str, str]] = []
+        limit = min(limit, _PAGE)
         last, truncated = "", False
-        for info in infos:
+        for info in self._infos(bucket, prefix) if limit > 0 else ():
             found = info.key.find(delimiter, len(prefix)) if delimiter else -1
             name = info.key[: found + len(delimiter)] if found >= 0 else info.key
-            if name <= after or (rolled_up and name == rolled_up[-1]["Prefix"]):
+            told = (resumed and name == after) or (rolled_up and name == rolled_up[-1]["Prefix"])
+            if info.key <= after or told:
                 continue
             if len(contents) + len(rolled_up) == limit:
                 truncated = True
@@ -165,13 +233,8 @@ class ShmClient:
                 rolled_up.append({"Prefix": name})
             else:
                 contents.append(entry(info))
-        page: dict[str, Any] = {
-            "Name": bucket,
-            "Prefix": prefix,
-            "MaxKeys": limit,
-            "IsTruncated": truncated,
-            "last": last,
-        }
+        page: dict[str, Any] = {"Name": bucket, "Prefix": prefix, "MaxKeys": limit, "IsTruncated": truncated}
+        page["last"] = last
         if delimiter:
             page["Delimiter"] = delimiter
         if contents:
@@ -201,34 +264,33 @@ class _Paginator:
                 arguments["ContinuationToken"] = page["NextContinuationToken"]
 
 
+def _refuse(operation: str, arguments: dict[str, Any]) -> None:
+    """Arguments that nobody would want to see ignored."""
+    for name in arguments:
+        if name.startswith(("If", "CopySourceIf")) or name in ("PartNumber", "VersionId"):
+            from botocore.exceptions import ClientError
+
+            message = f"storage 'shm' has no {name}: objects have one version, and puts no conditions"
+            error = {"Code": "NotImplemented", "Message": message}
+            raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": 501}}, operation)
+
+
+def _name_in(token: str) -> str:
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except ValueError:
+        raise InvalidKeyError("continuation token", token, "it is not one that a listing gave") from None
+
+
+def _report(callback: Callable[[int], object] | None, count: int) -> None:
+    """boto3 tells of the bytes moved as they are; ours are moved at once."""
+    if callback is not None:
+        callback(count)
+
+
 def _described(info: SegmentInfo) -> dict[str, Any]:
     return {"ContentLength": info.size, "LastModified": modified(info), "ETag": etag(info), "Metadata": {}}
 
 
 def _response(status: int = 200, **fields: Any) -> dict[str, Any]:
     return {"ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {}, "RetryAttempts": 0}, **fields}
-
-
-@contextmanager
-def _client_errors(operation: str, code: str | None = None) -> Iterator[None]:
-    """Our errors as botocore's, with the codes and statuses of S3; `code` is what a missing key is called."""
-    try:
-        yield
-    except StoreError as error:
-        from botocore.exceptions import ClientError
-
-        name, status = _code_of(error)
-        if code is not None and status == 404:
-            name = code
-        response = {"Error": {"Code": name, "Message": str(error)}, "ResponseMetadata": {"HTTPStatusCode": status}}
-        raise ClientError(response, operation) from error
-
-
-def _code_of(error: StoreError) -> tuple[str, int]:
-    if isinstance(error, SegmentNotFoundError):
-        return ("NoSuchKey", 404) if error.args[1] else ("NoSuchBucket", 404)
-    if isinstance(error, InvalidRangeError):
-        return "InvalidRange", 416
-    if isinstance(error, InvalidKeyError):
-        return "InvalidArgument", 400
-    return "InternalError", 500

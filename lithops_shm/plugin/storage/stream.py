@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["SegmentStream"]
 
+_BLOCK = 8192  # bytes looked through at a time for the end of a line
+
 
 class SegmentStream(io.RawIOBase):
     """Reads a mapped segment, or a range of it, from any position; what boto3's streaming bodies offer included.
@@ -23,13 +25,15 @@ class SegmentStream(io.RawIOBase):
         self._view = view
         self._position = 0
 
-    def __len__(self) -> int:
-        return len(self._view)
-
     def getbuffer(self) -> memoryview:
         """All the bytes, whatever the position: a read-only view that stays valid after :meth:`close`."""
         self._require_open()
         return self._view
+
+    def close(self) -> None:
+        """Let go of the mapping, which lives on in what :meth:`getbuffer` gave."""
+        self._view = memoryview(b"")
+        super().close()
 
     def readable(self) -> bool:
         return True
@@ -51,10 +55,10 @@ class SegmentStream(io.RawIOBase):
         self._position = origins[whence] + offset
         return self._position
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Up to `size` bytes from the position on, all when negative or ``None``: a copy."""
+    def read(self, amt: int | None = -1) -> bytes:
+        """Up to `amt` bytes from the position on, all when negative or ``None``: a copy. boto3 names it so."""
         self._require_open()
-        stop = None if size is None or size < 0 else self._position + size
+        stop = None if amt is None or amt < 0 else self._position + amt
         data = bytes(self._view[self._position : stop])
         self._position += len(data)
         return data
@@ -75,7 +79,7 @@ class SegmentStream(io.RawIOBase):
         limit = len(self._view) if size is None or size < 0 else min(len(self._view), self._position + size)
         at = self._position
         while at < limit:
-            block = bytes(self._view[at : min(at + 8192, limit)])
+            block = bytes(self._view[at : min(at + _BLOCK, limit)])
             found = block.find(b"\n")
             at += len(block) if found < 0 else found + 1
             if found >= 0:
@@ -88,9 +92,9 @@ class SegmentStream(io.RawIOBase):
             yield chunk
 
     def iter_lines(self, chunk_size: int = 1024, keepends: bool = False) -> Iterator[bytes]:
-        """The rest by lines; `chunk_size` is accepted for boto3's sake."""
+        """The rest by lines, as :meth:`bytes.splitlines` has them; `chunk_size` is accepted for boto3's sake."""
         for line in self:
-            yield line if keepends else line.rstrip(b"\r\n")
+            yield from line.splitlines(keepends)
 
     def _require_open(self) -> None:
         if self.closed:

@@ -5,10 +5,11 @@ import sys
 from typing import Any
 
 import pytest
+from lithops.config import default_config, default_storage_config
 
 from lithops_shm.config import StoreSettings, parse_bytes
 from lithops_shm.errors import ConfigError, UnsupportedError
-from lithops_shm.plugin.storage.config import load_config
+from lithops_shm.plugin.storage.config import load_config, require_local_compute
 from lithops_shm.plugin.versions import check_lithops
 
 
@@ -72,34 +73,50 @@ def test_the_section_is_completed_and_stays_json() -> None:
     json.dumps(config)
 
 
-@pytest.mark.parametrize("backend", ["aws_lambda", "k8s", "aws_ec2"])
-def test_compute_on_another_machine_is_refused(backend: str) -> None:
-    with pytest.raises(UnsupportedError, match=rf"'{backend}' run on another.*backend='localhost'.*storage='aws_s3'"):
-        load_config(configuration(backend))
+@pytest.mark.parametrize(
+    ("backend", "instead"),
+    [("aws_lambda", "aws_s3"), ("aws_ec2", "aws_s3"), ("gcp_cloudrun", "gcp_storage"), ("k8s", "minio")],
+)
+def test_compute_on_another_machine_is_refused(backend: str, instead: str) -> None:
+    with pytest.raises(
+        UnsupportedError, match=rf"'{backend}' run on another.*backend='localhost'.*storage='{instead}'"
+    ):
+        require_local_compute(configuration(backend))
+
+
+LAMBDA = {"execution_role": "arn:aws:iam::123456789012:role/lithops", "region": "us-east-1"}
+
+
+def test_an_executor_elsewhere_is_refused_by_lithops_own_way_in() -> None:
+    config = {"lithops": {"backend": "aws_lambda", "storage": "shm"}, "aws": {}, "aws_lambda": dict(LAMBDA)}
+    with pytest.raises(UnsupportedError, match="aws_lambda"):
+        default_config(config_data=config)
 
 
 def test_a_storage_on_its_own_is_not() -> None:
-    config = {"lithops": {"backend": "aws_lambda", "mode": "serverless", "storage": "shm"}}
-    load_config(config)
+    """Not even with all that an executor's configuration has in it."""
+    config = {"lithops": {"backend": "aws_lambda", "mode": "serverless", "storage": "aws_s3", "chunksize": 1}}
+    config["aws_lambda"] = {**LAMBDA, "worker_processes": 1}
+    assert default_storage_config(config_data=config, backend="shm")["shm"]["storage_bucket"] == "lithops"
 
 
 def test_a_container_runtime_is_refused() -> None:
-    config = configuration("localhost")
-    config["localhost"]["runtime"] = "python:3.12"
+    config = {"lithops": {"backend": "localhost", "storage": "shm"}, "localhost": {"runtime": "python:3.12"}}
     with pytest.raises(UnsupportedError, match="container"):
-        load_config(config)
+        default_config(config_data=config)
 
 
 def test_workers_run_this_python_unless_told_otherwise() -> None:
-    import os
-
-    config = configuration("localhost")
-    config["localhost"]["runtime"] = os.path.basename(sys.executable)
-    load_config(config)
+    config = default_config(config_data={"lithops": {"backend": "localhost", "storage": "shm"}})
     assert config["localhost"]["runtime"] == sys.executable
     config["localhost"]["runtime"] = "/usr/bin/python3"
-    load_config(config)
-    assert config["localhost"]["runtime"] == "/usr/bin/python3"
+    assert default_config(config_data=config)["localhost"]["runtime"] == "/usr/bin/python3"
+
+
+def test_what_the_user_set_stays() -> None:
+    lithops = {"backend": "localhost", "storage": "shm", "monitoring": "storage", "monitoring_interval": 3}
+    config = default_config(config_data={"lithops": lithops})
+    assert (config["lithops"]["monitoring"], config["lithops"]["monitoring_interval"]) == ("storage", 3)
 
 
 @pytest.mark.parametrize("version", ["3.7.2", "4.0.0", "4.1", "2.9"])
