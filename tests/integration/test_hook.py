@@ -56,7 +56,12 @@ def test_lithops_finds_shm_after_an_install(sources: Path, tmp_path: Path, edita
     python = tmp_path / "venv" / "bin" / "python"
     site = Path(_output(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
     # The dependencies of this environment, without what this package has put in it.
-    (site / "dependencies.pth").write_text(f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n")
+    dependencies = tmp_path / "dependencies"
+    dependencies.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "lithops_shm" not in path.name and path.suffix != ".pth":
+            (dependencies / path.name).symlink_to(path)
+    (site / "dependencies.pth").write_text(f"{dependencies}\n")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
     what = ["--editable", str(sources)] if editable else [str(sources)]
     subprocess.run([*pip, "install", "--no-deps", *what], check=True, capture_output=True)
