@@ -36,19 +36,21 @@ def shm_directory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def cleaner_finishes() -> Iterator[None]:
+def cleaner_finishes(tmp_path: Path) -> Iterator[None]:
     """For tests that run executors: Lithops' cleaner outlives its client by seconds, in a session of its own."""
     yield
     deadline = time.monotonic() + 60
-    while _cleaner_runs() and time.monotonic() < deadline:
+    while _cleaner_runs(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def _cleaner_runs() -> bool:
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
+def _cleaner_runs(home: str) -> bool:
+    """Whether a cleaner started by a test with that home directory is still at work."""
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"lithops.scripts.cleaner" in command.read_bytes():
-                return True
-        except (FileNotFoundError, ProcessLookupError):
+            if b"lithops.scripts.cleaner" in (process / "cmdline").read_bytes():
+                if f"HOME={home}\0".encode() in (process / "environ").read_bytes():
+                    return True
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return False
