@@ -48,9 +48,9 @@ def _cleaner_runs(home: str) -> bool:
     """Whether a cleaner started by a test with that home directory is still at work."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"lithops.scripts.cleaner" in (process / "cmdline").read_bytes():
-                if f"HOME={home}\0".encode() in (process / "environ").read_bytes():
-                    return True
+            is_cleaner = b"lithops.scripts.cleaner" in (process / "cmdline").read_bytes()
+            if is_cleaner and f"HOME={home}\0".encode() in (process / "environ").read_bytes():
+                return True
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return False
