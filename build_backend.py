@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -35,10 +36,14 @@ __all__ = [
 
 _PTH = Path(__file__).with_name("lithops_shm.pth")
 
+# setuptools copies the packages here and packs what it finds, modules of an earlier build that are gone included.
+_STALE = _PTH.parent / "build" / "lib"
+
 _Settings = dict[str, str | list[str] | None] | None
 
 
 def build_wheel(wheel_directory: str, config_settings: _Settings = None, metadata_directory: str | None = None) -> str:
+    shutil.rmtree(_STALE, ignore_errors=True)
     name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
     return _with_pth(wheel_directory, name)
 
@@ -61,7 +66,10 @@ def _with_pth(directory: str, name: str) -> str:
             content = source.read(entry)
             if entry.filename.endswith(".dist-info/RECORD"):
                 content += f"{_PTH.name},sha256={digest},{len(data)}\n".encode()
+                # Of the same date, and readable by all: an interpreter that may not read the file goes without it.
+                pth = zipfile.ZipInfo(_PTH.name, entry.date_time)
+                pth.external_attr = 0o100644 << 16
+                target.writestr(pth, data, zipfile.ZIP_DEFLATED)
             target.writestr(entry, content)
-        target.writestr(_PTH.name, data)
     os.replace(rewritten, wheel)
     return name
