@@ -13,7 +13,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from leaks import leaves_nothing_behind  # noqa: F401  (a fixture for all tests)
+pytest_plugins = ["leaks"]
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")

@@ -1,89 +1,177 @@
 """A pytest plugin: whatever a test leaves behind fails it, whether it passed or not.
 
-Counted are segments and base directories in shared memory, spill directories, child processes, threads and open
-descriptors of this process.
+Counted are base directories and sessions in shared memory, sessions spilled to disk, child processes, threads, open
+descriptors, mapped segments, and file locks. A test may leave nothing; at the end of all tests they are counted once
+more against the beginning, for what fixtures of a wider scope kept.
+
+Shared memory is the whole machine's, and several runs may share it: what a living process of somebody else's holds is
+not ours. Which processes are ours is told by a variable in their environment, which reaches orphans too, unless they
+were forked and run no program of their own.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
 
-_GRACE_S = 3.0  # for threads and processes that are on their way out
+__all__ = ["Snapshot", "leaves_nothing_behind", "settled"]
+
+RUN_VARIABLE = "SHM_TESTS_RUN"
+
+_GRACE_S = float(os.environ.get("SHM_TESTS_GRACE_S", "3"))  # for threads and processes that are on their way out
+_SHARED = (Path("/dev/shm"), Path("/var/tmp"))
+_NAME = "lithops-shm"
+# Ends by itself, seconds after its executor; tests that need it gone ask for `cleaner_finishes`.
+_LITHOPS_CLEANER = "lithops.scripts.cleaner"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there is at one moment."""
+    """What there is at one moment.
 
-    shared_memory: frozenset[str]
-    children: frozenset[str]
-    threads: frozenset[str]
-    descriptors: frozenset[str]
+    Parameters
+    ----------
+    places:
+        Directories besides the default ones in which sessions may be spilled; where this looks, not what it found.
+    """
+
+    places: tuple[Path, ...] = field(default=(), metadata={"input": True})
+    shared_memory: frozenset[str] = frozenset()
+    spilled: frozenset[str] = frozenset()
+    processes: frozenset[str] = frozenset()
+    threads: frozenset[str] = frozenset()
+    descriptors: frozenset[str] = frozenset()
+    mappings: frozenset[str] = frozenset()
+    locks: frozenset[str] = frozenset()
 
     @classmethod
-    def take(cls) -> Snapshot:
-        return cls(_shared_memory(), _children(), _threads(), _descriptors())
+    def take(cls, places: tuple[Path, ...] = ()) -> Snapshot:
+        return cls(
+            places, _shared_memory(), _spilled(places), _processes(), _threads(), _descriptors(), _mappings(), _locks()
+        )
 
     def added_since(self, before: Snapshot) -> list[str]:
         """What is in this one and was not in `before`, a sentence each."""
-        return [
-            f"{what}: {', '.join(sorted(getattr(self, what) - getattr(before, what)))}"
-            for what in ("shared_memory", "children", "threads", "descriptors")
-            if getattr(self, what) - getattr(before, what)
-        ]
+        found = []
+        for what in (each.name for each in fields(self) if not each.metadata.get("input")):
+            added = getattr(self, what) - getattr(before, what)
+            if added and what == "shared_memory":
+                added = {path for path in added if not _held_by_others(path)}
+            if added:
+                found.append(f"{what}: {', '.join(sorted(added))}")
+        return found
+
+
+_BEGINNING = pytest.StashKey[Snapshot]()
+_LEFT = pytest.StashKey[list[str]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    os.environ[RUN_VARIABLE] = secrets.token_hex(8)
+    # multiprocessing starts it with the first spawned child, and keeps it and a pipe to it until the process ends.
+    resource_tracker.ensure_running()
+    session.config.stash[_BEGINNING] = Snapshot.take()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Threads, descriptors and locks of libraries outlive the test that was the first to use them.
+    leaks = settled(session.config.stash[_BEGINNING], only=("shared_memory", "spilled", "processes", "mappings"))
+    if leaks:
+        session.config.stash[_LEFT] = leaks
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for leak in config.stash.get(_LEFT, []):
+        terminalreporter.write_line(f"ERROR: left behind at the end of all tests: {leak}", red=True)
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing_behind() -> Iterator[None]:
-    before = Snapshot.take()
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs around all other fixtures of a test, so that theirs count as the test's own."""
+    places = (request.getfixturevalue("tmp_path") / "spill",) if "tmp_path" in request.fixturenames else ()
+    before = Snapshot.take(places)
     yield
     leaks = settled(before)
     if leaks:
-        pytest.fail("left behind: " + "; ".join(leaks))
+        pytest.fail("left behind: " + "; ".join(leaks), pytrace=False)
 
 
-def settled(before: Snapshot, grace_s: float = _GRACE_S) -> list[str]:
-    """What is left when all that is about to go has gone."""
+def settled(before: Snapshot, grace_s: float = _GRACE_S, only: tuple[str, ...] = ()) -> list[str]:
+    """What is left when all that is about to go has gone, within `grace_s` seconds; of the kinds `only`, or of all."""
     deadline = time.monotonic() + grace_s
-    leaks = Snapshot.take().added_since(before)
+
+    def added() -> list[str]:
+        leaks = Snapshot.take(before.places).added_since(before)
+        return [leak for leak in leaks if not only or leak.partition(":")[0] in only]
+
+    leaks = added()
     if leaks:
         gc.collect()
-        leaks = Snapshot.take().added_since(before)
+        leaks = added()
     while leaks and time.monotonic() < deadline:
         time.sleep(0.05)
-        leaks = Snapshot.take().added_since(before)
+        leaks = added()
     return leaks
 
 
 def _shared_memory() -> frozenset[str]:
-    found = []
-    for parent in (Path("/dev/shm"), Path("/var/tmp")):
-        if parent.is_dir():
-            found += [str(path) for path in parent.glob("lithops-shm*")]
-    return frozenset(found)
+    """Base and spill directories, and the sessions in them: one may leak into a directory that was there before."""
+    found: list[Path] = []
+    for parent in _SHARED:
+        for base in parent.glob(f"{_NAME}*"):
+            found += [base, *_listed(base / "sessions"), *_listed(base / "trash")]
+    return frozenset(map(str, found))
 
 
-def _children() -> frozenset[str]:
-    """Processes whose parent is this one, or its dead child's heirs in its own session of tests."""
-    mine = str(os.getpid())
+def _spilled(places: tuple[Path, ...]) -> frozenset[str]:
+    """Sessions on disk: <spill directory>/<id of a base directory>/<id of a session>."""
+    return frozenset(str(session) for place in places for store in _listed(place) for session in _listed(store))
+
+
+def _listed(directory: Path) -> list[Path]:
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _held_by_others(path: str) -> bool:
+    """Whether a living process of somebody else has a file open below `path`, as the owner of a session does."""
+    ours = {name.partition(" ")[0] for name in _processes()} | {str(os.getpid())}
+
+    def holds(process: Path) -> bool:
+        return any(_target(link).startswith(f"{path}/") for link in _listed(process / "fd"))
+
+    return any(holds(process) for process in Path("/proc").glob("[0-9]*") if process.name not in ours)
+
+
+def _processes() -> frozenset[str]:
+    """Children of this process, and whatever else carries the mark of this run."""
+    me = str(os.getpid())
+    mark = f"{RUN_VARIABLE}={os.environ.get(RUN_VARIABLE, 'none')}\0".encode()
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-            if fields[1] == mine and fields[0] != "Z":
-                command = (stat.parent / "cmdline").read_text().replace("\0", " ")
-                found.append(f"{stat.parent.name} {command[:80]}")
-        except (FileNotFoundError, ProcessLookupError):
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == me:
             continue
-    return frozenset(name for name in found if "resource_tracker" not in name)
+        try:
+            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+            if parent == me or (state != "Z" and mark in (process / "environ").read_bytes() + b"\0"):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if "resource_tracker" not in command and _LITHOPS_CLEANER not in command:
+                    found.append(f"{process.name} {command[:80] or 'not waited for'}")
+        except OSError:  # it is gone, or not ours to look at
+            continue
+    return frozenset(found)
 
 
 def _threads() -> frozenset[str]:
@@ -91,13 +179,38 @@ def _threads() -> frozenset[str]:
 
 
 def _descriptors() -> frozenset[str]:
-    """Open descriptors of regular files, directories, pipes and sockets, by number and target."""
-    found = []
-    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:
-        try:
-            target = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:  # the descriptor of the listing itself
-            continue
-        if target != "/dev/null" and "/proc/" not in target and not target.startswith("anon_inode"):
-            found.append(f"{name} -> {target}")
-    return frozenset(found)
+    """Open descriptors of files, directories, pipes and sockets, by number and target."""
+    targets = {link.name: _target(link) for link in _listed(Path("/proc/self/fd"))}
+    return frozenset(f"{name} -> {target}" for name, target in targets.items() if _matters(target))
+
+
+def _matters(target: str) -> bool:
+    # The kernel's own objects are made by libraries on first use, and kept: thread pools and event loops.
+    return bool(target) and target != "/dev/null" and not target.startswith(("anon_inode", "/proc/"))
+
+
+def _mappings() -> frozenset[str]:
+    """Segments mapped by this process: their memory is in use, whether their names are gone or not."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(line.split(maxsplit=5)[5] for line in lines if f"/{_NAME}" in line)
+
+
+def _locks() -> frozenset[str]:
+    """Locks this process took and holds, of flock(2) and of fcntl(2), by kind and inode."""
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    me = str(os.getpid())
+    fields_of = (line.split() for line in lines if "->" not in line)
+    return frozenset(f"{words[1]} {words[3]} of inode {words[5]}" for words in fields_of if words[4] == me)
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
