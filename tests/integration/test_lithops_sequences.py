@@ -1,0 +1,102 @@
+"""Jobs one after the other on one executor, and a command line beside a client at work."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lithops_shm.config import StoreSettings
+
+pytestmark = pytest.mark.usefixtures("cleaner_finishes")
+
+# Stock Lithops starts no task runners for a job that comes right after the one before; see plugin/monitoring/manager.
+SEQUENCE = """
+import faulthandler
+import lithops
+
+def call(x):
+    if x % 3 == 2:
+        raise ValueError(x)
+    return x
+
+if __name__ == "__main__":
+    faulthandler.dump_traceback_later(100, exit=True)
+    executor = lithops.FunctionExecutor()
+    answers = []
+    for number in range(12):
+        try:
+            answers.append(executor.get_result(executor.call_async(call, number)))
+        except ValueError as error:
+            answers.append(f"failed {error}")
+    print(answers)
+"""
+
+CLIENT = """
+import lithops
+
+if __name__ == "__main__":
+    storage = lithops.Storage(backend="shm")
+    storage.put_object("bucket", "of-the-client", b"client")
+    print("ready", flush=True)
+    input()
+    print(storage.list_keys("bucket"), storage.get_object("bucket", "f"))
+"""
+
+
+@pytest.fixture
+def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
+    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
+
+
+@pytest.fixture
+def environment(settings: StoreSettings, tmp_path: Path) -> dict[str, str]:
+    config = tmp_path / "lithops.yaml"
+    section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
+    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
+    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+
+
+def test_calls_in_a_row_all_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "job.py").write_text(SEQUENCE)
+    done = subprocess.run(
+        [sys.executable, "job.py"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [f"failed {number}" if number % 3 == 2 else number for number in range(12)]
+    assert done.stdout.strip().splitlines()[-1] == str(expected)
+
+
+def test_the_command_line_works_beside_a_client(tmp_path: Path, environment: dict[str, str]) -> None:
+    lithops = str(Path(sys.executable).parent / "lithops")
+    (tmp_path / "f").write_text("file")
+    (tmp_path / "client.py").write_text(CLIENT)
+
+    def storage(*arguments: str) -> str:
+        command = [lithops, "storage", *arguments, "-b", "shm"]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    with subprocess.Popen(
+        [sys.executable, "client.py"],
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline().strip() == "ready"
+        assert "of-the-client" in storage("list", "bucket")
+        storage("get", "bucket", "of-the-client", "-o", "got")
+        assert (tmp_path / "got").read_bytes() == b"client"
+        storage("put", "f", "bucket")
+        storage("delete", "bucket", "of-the-client")
+        output, _ = client.communicate("\n", timeout=60)
+        assert output.strip() == "['f'] b'file'"
+    assert "f" in storage("list", "bucket")  # what the command put outlives every client
+    storage("delete", "bucket", "f")
+    subprocess.run([sys.executable, "-m", "lithops_shm", "gc", "--kept"], env=environment, timeout=60, check=True)
