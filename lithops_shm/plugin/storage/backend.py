@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 from lithops.constants import STORAGE_CLI_MSG
+from lithops.libs.globber import match
 from lithops.storage.utils import StorageNoSuchKeyError
 
-from lithops_shm.config import SECTION
-from lithops_shm.errors import ConfigError, InvalidKeyError, SegmentNotFoundError, ShmError
+from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError, ShmError
 from lithops_shm.plugin.storage import ranges
+from lithops_shm.plugin.storage.arguments import require_harmless
 from lithops_shm.plugin.storage.config import settings_of
 from lithops_shm.plugin.storage.errors import as_lithops_error
 from lithops_shm.plugin.storage.files import save, store_data, store_file
+from lithops_shm.plugin.storage.objects import entry, etag, modified
 from lithops_shm.plugin.storage.stream import SegmentStream
 from lithops_shm.store import SegmentInfo, Store
 from lithops_shm.store.session import KEPT
 
-__all__ = ["ShmStorageBackend", "entry", "etag", "modified"]
+__all__ = ["ShmStorageBackend"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,14 +94,16 @@ class ShmStorageBackend:
         Parameters
         ----------
         extra_get_args:
-            ``{"Range": "bytes=0-9"}`` for a part of it; boto3's other arguments have no meaning here and are refused.
+            ``{"Range": "bytes=0-9"}`` for a part of it; boto3's other arguments as :mod:`.arguments` has it.
 
         Raises
         ------
         StorageNoSuchKeyError
-        InvalidRangeError, ConfigError
+        InvalidRangeError, ConfigError, UnsupportedError
         """
-        header = _range_of(extra_get_args)
+        extra = extra_get_args or {}
+        require_harmless(extra, ("Range",))
+        header = extra.get("Range")
         with as_lithops_error(bucket_name, key):
             if header is None and not stream:
                 return self.store.read(bucket_name, key)
@@ -119,6 +121,7 @@ class ShmStorageBackend:
 
         ``False``, with the reason in the log, when that fails, as Lithops' own backends do.
         """
+        require_harmless(extra_args or {})
         name = os.path.basename(file_name) if key is None else key
         return _succeeds(
             lambda: store_file(self.store, bucket, name, file_name), f"could not upload {file_name} to {bucket}/{name}"
@@ -131,6 +134,8 @@ class ShmStorageBackend:
 
         ``False``, with the reason in the log, when that fails.
         """
+
+        require_harmless(extra_args or {})
 
         def download() -> None:
             path = _path_for(key) if file_name is None else file_name
@@ -154,9 +159,25 @@ class ShmStorageBackend:
         """Remove an object; one that is not there is no error, as on S3."""
         self.store.delete(bucket_name, key)
 
-    def delete_objects(self, bucket_name: str, key_list: Iterable[str]) -> None:
-        """Remove objects, passing over those that are not there."""
-        self.store.delete_many(bucket_name, key_list)
+    def delete_objects(self, bucket_name: str, key_list: Iterable[str]) -> list[dict[str, Any]]:
+        """Remove any number of objects, and report them as S3 does: those included that were not there.
+
+        Raises
+        ------
+        InvalidKeyError
+            For the first key that cannot be one, when all the others are gone.
+        """
+        deleted: list[dict[str, str]] = []
+        invalid: InvalidKeyError | None = None
+        for key in key_list:
+            try:
+                self.store.delete(bucket_name, key)
+                deleted.append({"Key": key})
+            except InvalidKeyError as error:
+                invalid = invalid or error
+        if invalid is not None:
+            raise invalid
+        return [{"ResponseMetadata": {"HTTPStatusCode": 200}, "Deleted": deleted}]
 
     def head_bucket(self, bucket_name: str) -> dict[str, Any]:
         """Raises StorageNoSuchKeyError when there is no such bucket."""
@@ -168,9 +189,9 @@ class ShmStorageBackend:
     def list_objects(
         self, bucket_name: str, prefix: str | None = None, match_pattern: str | None = None
     ) -> list[dict[str, Any]]:
-        """The objects under a prefix, by key; with `match_pattern`, those whose key that regular expression starts."""
+        """The objects under a prefix, by key; with `match_pattern`, those whose whole key the glob matches."""
         infos: list[SegmentInfo] = self._listing(bucket_name, prefix, self.store.list)
-        return [entry(info) for info in infos if match_pattern is None or re.match(match_pattern, info.key)]
+        return [entry(info) for info in infos if match_pattern is None or match(match_pattern, info.key)]
 
     def list_keys(self, bucket_name: str, prefix: str | None = None) -> list[str]:
         """The keys under a prefix, sorted; raises StorageNoSuchKeyError for an unknown bucket."""
@@ -188,34 +209,10 @@ class ShmStorageBackend:
             raise
 
 
-def modified(info: SegmentInfo) -> datetime:
-    """When the object was written, in UTC."""
-    return datetime.fromtimestamp(info.modified_ns / 1e9, tz=timezone.utc)
-
-
-def etag(info: SegmentInfo) -> str:
-    """A tag that changes with every write; not a digest, which would cost a pass over the data."""
-    return f'"{info.modified_ns:x}-{info.size:x}"'
-
-
-def entry(info: SegmentInfo) -> dict[str, Any]:
-    """An object in a listing, in boto3's shape."""
-    return {"Key": info.key, "Size": info.size, "LastModified": modified(info), "ETag": etag(info)}
-
-
-def _range_of(extra: Mapping[str, Any] | None) -> str | None:
-    unknown = sorted(set(extra or ()) - {"Range"})
-    if unknown:
-        raise ConfigError(
-            f"extra_get_args of storage '{SECTION}' knows 'Range' only, not {', '.join(map(repr, unknown))}"
-        )
-    return (extra or {}).get("Range")
-
-
 def _path_for(key: str) -> str:
     """The path a key names below the working directory; a key is no reason to write anywhere else."""
-    if os.path.isabs(key) or ".." in key.split("/"):
-        raise InvalidKeyError("key", key, "it leads out of the working directory; say which file to write")
+    if os.path.isabs(key) or ".." in key.split("/") or key.endswith("/"):
+        raise InvalidKeyError("key", key, "it names no file below the working directory; say which one to write")
     return key
 
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
-from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError
+from lithops_shm.errors import SegmentNotFoundError, StoreError
 from lithops_shm.plugin.storage import ranges
-from lithops_shm.plugin.storage.backend import entry, etag, modified
-from lithops_shm.plugin.storage.errors import as_client_error
+from lithops_shm.plugin.storage.arguments import require_harmless
+from lithops_shm.plugin.storage.errors import Translation, as_client_error, client_exceptions, code_of
 from lithops_shm.plugin.storage.files import save, store_data, store_file
+from lithops_shm.plugin.storage.listing import V1, V2, Request, answer
+from lithops_shm.plugin.storage.objects import etag, modified
+from lithops_shm.plugin.storage.paginator import Paginator
 from lithops_shm.plugin.storage.stream import SegmentStream
 from lithops_shm.store import SegmentInfo, Store
 
 __all__ = ["ShmClient"]
 
-_PAGE = 1000  # keys in a page of a listing, as on S3
+Progress = Callable[[int], object]
 
 
 class ShmClient:
     """The calls of boto3's S3 client that make sense here; others do not exist.
 
-    Arguments without a meaning in memory (``ContentType``, ``ACL`` and the like) are accepted and ignored; conditions,
-    versions and parts of an object, which would change what is read or overwritten, are refused. Errors are
-    ``botocore.exceptions.ClientError`` with S3's codes.
+    Arguments are checked as :mod:`.arguments` has it. Errors are ``botocore.exceptions.ClientError`` with S3's codes,
+    ``client.exceptions.NoSuchKey`` and the like among them, and ``ParamValidationError`` for unknown arguments.
 
     Parameters
     ----------
@@ -39,110 +39,115 @@ class ShmClient:
         self._store = store
         self._own_bucket = own_bucket
 
-    def put_object(self, *, Bucket: str, Key: str, Body: Any = b"", **others: Any) -> dict[str, Any]:
-        _refuse("PutObject", others)
+    @property
+    def exceptions(self) -> Any:
+        """The exception classes, as on boto3's client."""
+        return client_exceptions()
+
+    def close(self) -> None:
+        """boto3's closes connections; here there are none, and the store is Lithops' to close."""
+
+    def put_object(self, *, Bucket: str, Key: str, Body: Any = b"", **more: Any) -> dict[str, Any]:
         with as_client_error("PutObject"):
+            require_harmless(more, ("Bucket", "Key", "Body"))
             return _response(ETag=etag(store_data(self._store, Bucket, Key, Body)))
 
-    def get_object(self, *, Bucket: str, Key: str, Range: str | None = None, **others: Any) -> dict[str, Any]:
-        _refuse("GetObject", others)
+    def get_object(self, *, Bucket: str, Key: str, Range: str | None = None, **more: Any) -> dict[str, Any]:
+        """``Body`` is a :class:`SegmentStream`: a file over the segment, not copied."""
         with as_client_error("GetObject"):
+            require_harmless(more, ("Bucket", "Key", "Range"))
             segment = self._store.attach(Bucket, Key)
+            described = _described(segment.info)
             if Range is None:
-                return _response(200, Body=SegmentStream(segment.view), **_described(segment.info))
+                return _response(Body=SegmentStream(segment.view), **described)
             start, stop = ranges.resolve(Range, segment.size)
-            described = {**_described(segment.info), "ContentLength": stop - start}
+            described["ContentLength"] = stop - start
             described["ContentRange"] = f"bytes {start}-{stop - 1}/{segment.size}"
             return _response(206, Body=SegmentStream(segment.view[start:stop]), **described)
 
-    def head_object(self, *, Bucket: str, Key: str, **others: Any) -> dict[str, Any]:
-        _refuse("HeadObject", others)
+    def head_object(self, *, Bucket: str, Key: str, **more: Any) -> dict[str, Any]:
         with as_client_error("HeadObject"):
+            require_harmless(more, ("Bucket", "Key"))
             return _response(**_described(self._store.head(Bucket, Key)))
 
-    def delete_object(self, *, Bucket: str, Key: str, **others: Any) -> dict[str, Any]:
-        _refuse("DeleteObject", others)
+    def delete_object(self, *, Bucket: str, Key: str, **more: Any) -> dict[str, Any]:
         with as_client_error("DeleteObject"):
+            require_harmless(more, ("Bucket", "Key"))
+            self._require_bucket(Bucket)
             self._store.delete(Bucket, Key)
         return _response(204)
 
-    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any], **_: Any) -> dict[str, Any]:
-        keys = [item["Key"] for item in Delete["Objects"]]
-        errors = []
-        for key in keys:  # one that cannot be a key is reported, and keeps none of the others
-            try:
-                self._store.delete(Bucket, key)
-            except InvalidKeyError as error:
-                errors.append({"Key": key, "Code": "InvalidArgument", "Message": str(error)})
-        refused = {item["Key"] for item in errors}
-        result: dict[str, Any] = {"Errors": errors} if errors else {}
-        if not Delete.get("Quiet"):
-            result["Deleted"] = [{"Key": key} for key in keys if key not in refused]
-        return _response(**result)
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Any number of keys; those that could not be deleted are under ``Errors``."""
+        deleted: list[dict[str, str]] = []
+        errors: list[dict[str, str]] = []
+        with as_client_error("DeleteObjects"):
+            require_harmless(more, ("Bucket", "Delete"))
+            self._require_bucket(Bucket)
+            for item in Delete["Objects"]:
+                try:
+                    self._store.delete(Bucket, item["Key"])
+                    deleted.append({"Key": item["Key"]})
+                except StoreError as error:
+                    errors.append({"Key": item["Key"], "Code": code_of(error), "Message": str(error)})
+        response = _response()
+        if deleted and not Delete.get("Quiet"):
+            response["Deleted"] = deleted
+        if errors:
+            response["Errors"] = errors
+        return response
 
-    def copy_object(self, *, Bucket: str, Key: str, CopySource: str | dict[str, str], **others: Any) -> dict[str, Any]:
-        _refuse("CopyObject", others)
-        if isinstance(CopySource, str):
-            source_bucket, _slash, source_key = unquote(CopySource).lstrip("/").partition("/")
-        else:
-            source_bucket, source_key = CopySource["Bucket"], CopySource["Key"]
+    def copy_object(self, *, Bucket: str, Key: str, CopySource: str | dict[str, str], **more: Any) -> dict[str, Any]:
         with as_client_error("CopyObject"):
+            require_harmless(more, ("Bucket", "Key", "CopySource"))
+            if isinstance(CopySource, str):
+                source_bucket, _, source_key = CopySource.removeprefix("/").partition("/")
+            else:
+                require_harmless(CopySource, ("Bucket", "Key"))
+                source_bucket, source_key = CopySource["Bucket"], CopySource["Key"]
             info = self._store.put(Bucket, Key, self._store.attach(source_bucket, source_key).view)
         return _response(CopyObjectResult={"ETag": etag(info), "LastModified": modified(info)})
 
-    def list_objects_v2(
-        self,
-        *,
-        Bucket: str,
-        Prefix: str = "",
-        Delimiter: str = "",
-        MaxKeys: int = _PAGE,
-        ContinuationToken: str | None = None,
-        StartAfter: str = "",
-        **_: Any,
-    ) -> dict[str, Any]:
-        with as_client_error("ListObjectsV2"):
-            after = StartAfter if ContinuationToken is None else _name_in(ContinuationToken)
-            page = self._page(Bucket, Prefix, Delimiter, MaxKeys, after, resumed=ContinuationToken is not None)
-        last = page.pop("last")
-        if page["IsTruncated"]:
-            page["NextContinuationToken"] = base64.b64encode(last.encode()).decode()
-        return _response(KeyCount=len(page.get("Contents", ())) + len(page.get("CommonPrefixes", ())), **page)
+    def list_objects_v2(self, **arguments: Any) -> dict[str, Any]:
+        """A page of a listing, as :mod:`.listing` makes it."""
+        with as_client_error(V2):
+            request = Request.of(V2, arguments)
+            return answer(request, self._infos(request.bucket, request.prefix))
 
-    def list_objects(
-        self, *, Bucket: str, Prefix: str = "", Delimiter: str = "", MaxKeys: int = _PAGE, Marker: str = "", **_: Any
-    ) -> dict[str, Any]:
-        with as_client_error("ListObjects"):
-            page = self._page(Bucket, Prefix, Delimiter, MaxKeys, Marker, resumed=True)
-        last = page.pop("last")
-        if page["IsTruncated"]:
-            page["NextMarker"] = last
-        return _response(**page)
+    def list_objects(self, **arguments: Any) -> dict[str, Any]:
+        """A page of a listing, as :mod:`.listing` makes it."""
+        with as_client_error(V1):
+            request = Request.of(V1, arguments)
+            return answer(request, self._infos(request.bucket, request.prefix))
 
-    def get_paginator(self, operation_name: str) -> _Paginator:
+    def get_paginator(self, operation_name: str) -> Paginator:
         """Pages of ``list_objects`` or ``list_objects_v2``."""
-        if operation_name not in ("list_objects", "list_objects_v2"):
-            raise ValueError(f"there are pages of list_objects and list_objects_v2, not of {operation_name!r}")
-        return _Paginator(self, operation_name)
+        return Paginator(self._infos, operation_name)
 
-    def head_bucket(self, *, Bucket: str, **_: Any) -> dict[str, Any]:
+    def head_bucket(self, *, Bucket: str, **more: Any) -> dict[str, Any]:
         with as_client_error("HeadBucket"):
-            if Bucket != self._own_bucket and not self._store.has_bucket(Bucket):
-                raise SegmentNotFoundError(Bucket, "")
+            require_harmless(more, ("Bucket",))
+            self._require_bucket(Bucket)
         return _response()
 
-    def create_bucket(self, *, Bucket: str, **_: Any) -> dict[str, Any]:
+    def create_bucket(self, *, Bucket: str, **more: Any) -> dict[str, Any]:
         with as_client_error("CreateBucket"):
+            require_harmless(more, ("Bucket",))
             self._store.create_bucket(Bucket)
         return _response(Location=f"/{Bucket}")
 
-    def delete_bucket(self, *, Bucket: str, **_: Any) -> dict[str, Any]:
-        with as_client_error("DeleteBucket"):
-            self._store.delete_bucket(Bucket)
+    def delete_bucket(self, *, Bucket: str, **more: Any) -> dict[str, Any]:
+        """Raises ``BucketNotEmpty`` when it holds objects."""
+        with as_client_error("DeleteBucket", refused=Translation("BucketNotEmpty", 409)):
+            require_harmless(more, ("Bucket",))
+            if Bucket != self._own_bucket or self._store.has_bucket(Bucket):
+                self._store.delete_bucket(Bucket)
         return _response(204)
 
-    def list_buckets(self, **_: Any) -> dict[str, Any]:
-        names = sorted({*self._store.buckets(), self._own_bucket})
+    def list_buckets(self, **more: Any) -> dict[str, Any]:
+        with as_client_error("ListBuckets"):
+            require_harmless(more)
+            names = sorted({*self._store.buckets(), self._own_bucket})
         return _response(Buckets=[{"Name": name} for name in names])
 
     def upload_file(
@@ -151,10 +156,11 @@ class ShmClient:
         Bucket: str,
         Key: str,
         ExtraArgs: Any = None,
-        Callback: Callable[[int], object] | None = None,
+        Callback: Progress | None = None,
         Config: Any = None,
     ) -> None:
         with as_client_error("PutObject"):
+            require_harmless(ExtraArgs or {})
             info = store_file(self._store, Bucket, Key, Filename)
         _report(Callback, info.size)
 
@@ -164,10 +170,11 @@ class ShmClient:
         Bucket: str,
         Key: str,
         ExtraArgs: Any = None,
-        Callback: Callable[[int], object] | None = None,
+        Callback: Progress | None = None,
         Config: Any = None,
     ) -> None:
         with as_client_error("PutObject"):
+            require_harmless(ExtraArgs or {})
             info = store_data(self._store, Bucket, Key, Fileobj)
         _report(Callback, info.size)
 
@@ -177,11 +184,12 @@ class ShmClient:
         Key: str,
         Filename: str,
         ExtraArgs: Any = None,
-        Callback: Callable[[int], object] | None = None,
+        Callback: Progress | None = None,
         Config: Any = None,
     ) -> None:
         """Write an object to a file, whole or not at all."""
         with as_client_error("HeadObject"):
+            require_harmless(ExtraArgs or {})
             segment = self._store.attach(Bucket, Key)
         save(segment.view, Filename)
         _report(Callback, segment.size)
@@ -192,15 +200,17 @@ class ShmClient:
         Key: str,
         Fileobj: Any,
         ExtraArgs: Any = None,
-        Callback: Callable[[int], object] | None = None,
+        Callback: Progress | None = None,
         Config: Any = None,
     ) -> None:
         with as_client_error("HeadObject"):
+            require_harmless(ExtraArgs or {})
             segment = self._store.attach(Bucket, Key)
         Fileobj.write(segment.view)
         _report(Callback, segment.size)
 
     def _infos(self, bucket: str, prefix: str) -> list[SegmentInfo]:
+        """All objects under a prefix, by key; raises SegmentNotFoundError for no bucket."""
         try:
             return self._store.list(bucket, prefix)
         except SegmentNotFoundError:
@@ -208,88 +218,26 @@ class ShmClient:
                 return []
             raise
 
-    def _page(
-        self, bucket: str, prefix: str, delimiter: str, limit: int, after: str, *, resumed: bool
-    ) -> dict[str, Any]:
-        """One page of a listing: objects, and with a delimiter what is below it rolled up, in order of keys.
-
-        With `resumed`, `after` may be a rolled-up prefix of the page before, all of which has been told.
-        """
-        contents: list[dict[str, Any]] = []
-        rolled_up: list[dict[str, str]] = []
-        limit = min(limit, _PAGE)
-        last, truncated = "", False
-        for info in self._infos(bucket, prefix) if limit > 0 else ():
-            found = info.key.find(delimiter, len(prefix)) if delimiter else -1
-            name = info.key[: found + len(delimiter)] if found >= 0 else info.key
-            told = (resumed and name == after) or (rolled_up and name == rolled_up[-1]["Prefix"])
-            if info.key <= after or told:
-                continue
-            if len(contents) + len(rolled_up) == limit:
-                truncated = True
-                break
-            last = name
-            if found >= 0:
-                rolled_up.append({"Prefix": name})
-            else:
-                contents.append(entry(info))
-        page: dict[str, Any] = {"Name": bucket, "Prefix": prefix, "MaxKeys": limit, "IsTruncated": truncated}
-        page["last"] = last
-        if delimiter:
-            page["Delimiter"] = delimiter
-        if contents:
-            page["Contents"] = contents
-        if rolled_up:
-            page["CommonPrefixes"] = rolled_up
-        return page
+    def _require_bucket(self, bucket: str) -> None:
+        if bucket != self._own_bucket and not self._store.has_bucket(bucket):
+            raise SegmentNotFoundError(bucket, "")
 
 
-class _Paginator:
-    def __init__(self, client: ShmClient, operation: str) -> None:
-        self._client = client
-        self._operation = operation
-
-    def paginate(self, *, PaginationConfig: dict[str, int] | None = None, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """The pages, one after the other; ``PaginationConfig`` may give a ``PageSize``."""
-        if PaginationConfig and "PageSize" in PaginationConfig:
-            arguments["MaxKeys"] = PaginationConfig["PageSize"]
-        while True:
-            page = getattr(self._client, self._operation)(**arguments)
-            yield page
-            if not page["IsTruncated"]:
-                return
-            if self._operation == "list_objects":
-                arguments["Marker"] = page["NextMarker"]
-            else:
-                arguments["ContinuationToken"] = page["NextContinuationToken"]
-
-
-def _refuse(operation: str, arguments: dict[str, Any]) -> None:
-    """Arguments that nobody would want to see ignored."""
-    for name in arguments:
-        if name.startswith(("If", "CopySourceIf")) or name in ("PartNumber", "VersionId"):
-            from botocore.exceptions import ClientError
-
-            message = f"storage 'shm' has no {name}: objects have one version, and puts no conditions"
-            error = {"Code": "NotImplemented", "Message": message}
-            raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": 501}}, operation)
-
-
-def _name_in(token: str) -> str:
-    try:
-        return base64.b64decode(token, validate=True).decode()
-    except ValueError:
-        raise InvalidKeyError("continuation token", token, "it is not one that a listing gave") from None
-
-
-def _report(callback: Callable[[int], object] | None, count: int) -> None:
+def _report(callback: Progress | None, count: int) -> None:
     """boto3 tells of the bytes moved as they are; ours are moved at once."""
     if callback is not None:
         callback(count)
 
 
 def _described(info: SegmentInfo) -> dict[str, Any]:
-    return {"ContentLength": info.size, "LastModified": modified(info), "ETag": etag(info), "Metadata": {}}
+    return {
+        "ContentLength": info.size,
+        "ContentType": "binary/octet-stream",  # S3's, when nobody named one
+        "AcceptRanges": "bytes",
+        "LastModified": modified(info),
+        "ETag": etag(info),
+        "Metadata": {},
+    }
 
 
 def _response(status: int = 200, **fields: Any) -> dict[str, Any]:

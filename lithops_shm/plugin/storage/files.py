@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -11,6 +12,8 @@ from typing import Any
 from lithops_shm.store import SegmentInfo, Store
 
 __all__ = ["save", "store_data", "store_file"]
+
+_FIELD_NAME = re.compile(":[^:]*:")  # in the format of a structured buffer (PEP 3118)
 
 
 class _Binary:
@@ -34,7 +37,7 @@ def store_data(store: Store, bucket: str, key: str, data: Any) -> SegmentInfo:
     Raises
     ------
     TypeError
-        When `data` is none of these.
+        When `data` is none of these, or an array of Python objects, whose buffer holds addresses.
     BlockingIOError
         When it is a non-blocking stream that has run dry.
     InvalidKeyError, SessionLostError, StoreFullError
@@ -43,7 +46,14 @@ def store_data(store: Store, bucket: str, key: str, data: Any) -> SegmentInfo:
         data = data.encode()
     if hasattr(data, "read"):
         return store.put_stream(bucket, key, _Binary(data))
-    return store.put(bucket, key, data)
+    try:
+        view = memoryview(data)
+    except (TypeError, ValueError, BufferError) as error:  # ValueError: NumPy's dates have no buffer
+        reason = "give bytes or another buffer, text, or a file; shm.put takes any object"
+        raise TypeError(f"cannot store a {type(data).__name__} as it is: {reason}") from error
+    if "O" in _FIELD_NAME.sub("", view.format):
+        raise TypeError(f"cannot store a {type(data).__name__} of Python objects as bytes; shm.put takes any object")
+    return store.put(bucket, key, view)
 
 
 def store_file(store: Store, bucket: str, key: str, path: str) -> SegmentInfo:

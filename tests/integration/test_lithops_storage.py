@@ -1,0 +1,167 @@
+"""The storage backend where Lithops takes it: its cleaner, its command line, and into the functions it ships."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lithops_shm.config import StoreSettings
+from lithops_shm.store import inspect
+
+CLOUD_STORAGE = """
+import lithops
+from lithops.storage.cloud_proxy import CloudStorage
+
+def write(x, where):
+    where.put_data(f"from-{x}", str(x))
+    return x
+
+if __name__ == "__main__":
+    cloud = CloudStorage()
+    with lithops.FunctionExecutor() as executor:
+        executor.get_result(executor.map(write, [1, 2], extra_args=[cloud]))
+    print(cloud.list_bucket_keys("from-"), cloud.get_data("from-2"))
+"""
+
+CLEANED = """
+import lithops
+
+def double(x):
+    return x * 2
+
+if __name__ == "__main__":
+    executor = lithops.FunctionExecutor()
+    print(executor.get_result(executor.map(double, [1, 2])))
+    executor.clean(clean_cloudobjects=True, clean_fn=True)
+"""
+
+PARTITIONED = """
+import sys
+import lithops
+
+def words(obj):
+    return len(obj.data_stream.read().split())
+
+def total(results):
+    return sum(results)
+
+if __name__ == "__main__":
+    name = sys.argv[1]
+    storage = lithops.Storage(backend=name)
+    for number in range(3):
+        storage.put_object("texts", f"in/{number}.txt", b"some words in a line\\n" * (20_000 + number))
+    for arguments in (
+        {},
+        {"obj_chunk_size": 200_000},
+        {"obj_chunk_number": 2, "obj_reduce_by_key": True},
+    ):
+        # A new one each time: Lithops may lose a job of an executor that has just finished another.
+        with lithops.FunctionExecutor(storage=name) as executor:
+            found = executor.get_result(executor.map_reduce(words, f"{name}://texts/in/", total, **arguments))
+            print("found", sorted(found) if isinstance(found, list) else found)
+"""
+
+OTHER_COMMAND = """
+import click
+import lithops
+
+@click.group("other")
+def other():
+    pass
+
+@other.command("storage")
+def storage():
+    lithops.Storage(backend="shm").put_object("bucket", "k", b"x")
+
+other(["storage"])
+"""
+
+
+@pytest.fixture
+def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
+    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
+
+
+@pytest.fixture
+def environment(settings: StoreSettings, tmp_path: Path, cleaner_finishes: None) -> dict[str, str]:
+    """A Lithops config file with a store of its own; Lithops' cleaner ends before the store is looked at."""
+    config = tmp_path / "lithops.yaml"
+    section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
+    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
+    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+
+
+def run(tmp_path: Path, environment: dict[str, str], program: str, *arguments: str) -> str:
+    path = tmp_path / "job.py"
+    path.write_text(program)
+    command = [sys.executable, str(path), *arguments]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_cloud_storage_goes_along_into_functions(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run(tmp_path, environment, CLOUD_STORAGE).endswith("['from-1', 'from-2'] b'2'")
+
+
+def test_objects_are_partitioned_as_on_localhost_storage(tmp_path: Path, environment: dict[str, str]) -> None:
+    found = {
+        name: [line for line in run(tmp_path, environment, PARTITIONED, name).splitlines() if line.startswith("found")]
+        for name in ("shm", "localhost")
+    }
+    assert found["shm"] == found["localhost"]
+    assert found["shm"][0] == f"found {5 * (20_000 + 20_001 + 20_002)}"
+    assert found["shm"][2] == f"found {[5 * (20_000 + number) for number in range(3)]}"
+
+
+def test_the_cleaner_finds_an_empty_bucket_when_the_session_is_gone(
+    tmp_path: Path, environment: dict[str, str], shm_directory: Path
+) -> None:
+    assert run(tmp_path, environment, CLEANED).endswith("[2, 4]")
+    (log,) = list(tmp_path.glob("lithops-*/cleaner"))
+    deadline = time.monotonic() + 60
+    while "Cleaner finished" not in _text(log / "cleaner.log") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    text = _text(log / "cleaner.log")
+    assert "Cleaner finished" in text
+    assert "Traceback" not in text
+    assert not shm_directory.exists()
+
+
+@pytest.mark.parametrize("arguments", [["list", "lithops"], ["delete", "bucket", "k"], ["get", "bucket", "k"]])
+def test_only_put_keeps_a_session(
+    tmp_path: Path, environment: dict[str, str], settings: StoreSettings, arguments: list[str]
+) -> None:
+    command = [str(Path(sys.executable).parent / "lithops"), "storage", *arguments, "-b", "shm"]
+    subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    assert inspect(settings).sessions == ()
+
+
+def test_the_module_of_the_command_line_keeps_too(
+    tmp_path: Path, environment: dict[str, str], settings: StoreSettings
+) -> None:
+    (tmp_path / "f").write_text("x")
+    command = [sys.executable, "-m", "lithops.scripts.cli", "storage"]
+    for arguments in (["put", "f", "bucket"], ["delete", "bucket", "f"]):
+        if arguments[0] == "delete":
+            assert [info.key for info in inspect(settings).segments] == ["f"]
+        subprocess.run([*command, *arguments, "-b", "shm"], env=environment, cwd=tmp_path, timeout=60, check=True)
+    assert inspect(settings).segments == ()
+    subprocess.run(
+        [sys.executable, "-m", "lithops_shm", "gc", "--kept"], env=environment, cwd=tmp_path, timeout=60, check=True
+    )
+
+
+def test_another_programs_command_named_storage_keeps_nothing(
+    tmp_path: Path, environment: dict[str, str], shm_directory: Path
+) -> None:
+    run(tmp_path, environment, OTHER_COMMAND)
+    assert not shm_directory.exists()
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
