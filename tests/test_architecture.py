@@ -1,4 +1,4 @@
-"""The rules of the layers, checked on the syntax trees."""
+"""The rules of the rooms, checked on the syntax trees; and what an import costs, in fresh interpreters."""
 
 import ast
 import subprocess
@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 import lithops_shm
+import seer_integration
 
 PACKAGE = Path(lithops_shm.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+SEER = Path(seer_integration.__file__).parent
+MODULES = sorted([*PACKAGE.rglob("*.py"), *SEER.rglob("*.py")])
 
-# A room may import those below it: the number says how high it stands.
+# A room may import those below it: the number says how high it stands. Rooms of one height do not know each other,
+# but for what BESIDE allows.
 LEVELS = {
     "errors": 0,
     "sizes": 0,
@@ -24,82 +27,150 @@ LEVELS = {
     "plugin": 4,
     "doctor": 5,
     "cli": 6,
+    "__main__": 7,
+    "__init__": 7,  # resolves the public names on first use, and so knows the rooms that define them
+    "seer_integration": 8,
 }
+BESIDE = {
+    ("doctor", "__init__"),  # it reports the version, through the package itself
+}
+# The storage named `shm` is a backend of Lithops; the doctor asks Lithops where its configuration is.
+KNOW_LITHOPS = {"plugin", "doctor"}
+# The codec turns their objects into buffers; the doctor asks for their versions.
+KNOW_ARROW = {"codec", "doctor"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
+LONGEST = 399
 
 
-def imports(path: Path, *, top_level: bool = False) -> list[str]:
-    """The modules a file imports, by full name."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level else list(ast.walk(tree))
+def shown(path: Path) -> str:
+    return str(path.relative_to(PACKAGE.parent))
+
+
+def room(path: Path) -> str:
+    if path.is_relative_to(SEER):
+        return "seer_integration"
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[str]:
+    """The modules a file imports, wherever in it and for whatever purpose, by full name; `a.b` for a.b or b of a."""
     found = []
-    for node in nodes:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: relative import"
+            assert node.level == 0, f"{shown(path)}:{node.lineno}: a relative import"
             found += [f"{node.module}.{alias.name}" for alias in node.names]
     return found
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def target_room(name: str) -> str | None:
+    """The room of ours a full name leads to, ``None`` for somebody else's module."""
+    parts = name.split(".")
+    if parts[0] == "seer_integration":
+        return "seer_integration"
+    if parts[0] != "lithops_shm":
+        return None
+    if parts[1:] == ["__version__"]:  # of the distribution, and no room's
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in LEVELS else "__init__"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_is_one_room_and_imports_downward(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
-    here = room(path)
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "seer_integration":
-            raise AssertionError(f"{path}: {name} is above")
-        if parts[0] == "lithops_shm" and len(parts) > 1 and here in LEVELS and parts[1] in LEVELS and parts[1] != here:
-            if (here, parts[1]) == ("store", "host") or LEVELS[parts[1]] < LEVELS[here]:
-                continue
-            raise AssertionError(f"{here} may not import {name}")
-        if parts[0] == "lithops" and here not in ("plugin", "doctor"):
-            raise AssertionError(f"{here} may not import {name}: only the plugin knows Lithops")
+def broken_rules(path: Path, name: str) -> list[str]:
+    """What is wrong with the file at `path` importing `name`, in words."""
+    here, there, top = room(path), target_room(name), name.partition(".")[0]
+    wrong = []
+    if there is not None and there != here and LEVELS[there] >= LEVELS[here] and (here, there) not in BESIDE:
+        wrong.append(f"{here} may not import {name}: {there} is not below it")
+    if there is not None and there != here and any(_private(part) for part in name.split(".")):
+        wrong.append(f"{here} may not import {name}: it is private to {there}")
+    if top == "lithops" and here not in KNOW_LITHOPS:
+        wrong.append(f"{here} may not import {name}: only {', '.join(sorted(KNOW_LITHOPS))} know Lithops")
+    if top in ARROW and here not in KNOW_ARROW:
+        wrong.append(f"{here} may not import {name}: only {', '.join(sorted(KNOW_ARROW))} know Arrow")
+    if here in ("store", "host", "errors", "sizes", "config") and top not in {"lithops_shm", *sys.stdlib_module_names}:
+        wrong.append(f"{here} may not import {name}: it has the standard library alone")
+    return wrong
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "store").glob("*.py")), ids=lambda path: path.name)
-def test_the_store_knows_the_standard_library_alone(path: Path) -> None:
-    for name in imports(path):
-        top = name.partition(".")[0]
-        assert top == "lithops_shm" or top in sys.stdlib_module_names, name
-        assert not name.startswith("lithops_shm.codec")
+def _private(part: str) -> bool:
+    return part.startswith("_") and not part.startswith("__")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nobody_uses_another_rooms_private_names(path: Path) -> None:
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "lithops_shm" and any(part.startswith("_") and not part.startswith("__") for part in parts):
-            raise AssertionError(f"{path}: {name}")
+@pytest.mark.parametrize("path", MODULES, ids=shown)
+def test_a_module_keeps_the_rules(path: Path) -> None:
+    assert room(path) in LEVELS, f"{shown(path)} is in a room whose place is not known; give it one in LEVELS"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+    assert [wrong for name in imports(path) for wrong in broken_rules(path, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("errors.py", "lithops_shm.store.Store"),
+        ("store/store.py", "lithops_shm.codec.encode"),
+        ("store/store.py", "lithops_shm.refs"),
+        ("store/store.py", "numpy"),
+        ("codec/codec.py", "lithops_shm.store.segment._MAGIC"),
+        ("refs.py", "lithops_shm.store._private.name"),
+        ("refs.py", "lithops.Storage"),
+        ("cli/main.py", "pandas"),
+        ("store/store.py", "lithops_shm.put"),
+        ("cli/main.py", "seer_integration.job"),
+    ],
+)
+def test_the_rules_forbid(path: str, name: str) -> None:
+    """The check itself: each of these breaks a rule."""
+    assert broken_rules(PACKAGE / path, name)
+
+
+def test_the_rules_allow_what_is_below() -> None:
+    assert not broken_rules(PACKAGE / "refs.py", "lithops_shm.codec.encode")
+    assert not broken_rules(PACKAGE / "store/store.py", "lithops_shm.store.keys._encoded")
+    assert not broken_rules(PACKAGE / "plugin/storage/backend.py", "lithops.storage.utils.StorageNoSuchKeyError")
 
 
 def loaded_by(code: str) -> set[str]:
-    """The modules that running the code in a bare interpreter loads, beyond those it starts with."""
-    program = f"import sys; before = set(sys.modules); {code}; print(*sorted(set(sys.modules) - before))"
-    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    """The modules that running the code adds, by top-level name.
+
+    Without `site`, which would run our own .pth file, and those of others, before the counting starts.
+    """
+    program = f"""
+import sys
+sys.path[:] = [path for path in sys.path if path]
+sys.path.append({str(PACKAGE.parent)!r})
+before = set(sys.modules)
+{code}
+print(*set(sys.modules) - before)
+"""
+    run = subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True, capture_output=True, text=True)
     return {name.partition(".")[0] for name in run.stdout.split()}
 
 
-def test_importing_the_package_loads_nothing() -> None:
-    assert loaded_by("import lithops_shm") <= {
-        "lithops_shm",
-        "typing",
-        "collections",
-        "functools",
-        "re",
-        "enum",
-        "types",
-    }
+# What `typing` brings, and the package still loads.
+TYPING = loaded_by("import typing, __future__")
 
 
-def test_the_hook_loads_sys_alone() -> None:
-    assert not loaded_by("import lithops_shm.plugin.hook") & {"dataclasses", "logging", "lithops", "json", *ARROW}
+def test_importing_the_package_loads_nothing_else() -> None:
+    assert loaded_by("import lithops_shm") - TYPING == {"lithops_shm"}
+
+
+def test_the_hook_loads_nothing_else() -> None:
+    """Every interpreter of the environment runs this at its start."""
+    code = "import lithops_shm.plugin.hook as hook; hook.install(); hook.BackendFinder.find_spec('json')"
+    assert loaded_by(code) - TYPING == {"lithops_shm"}
+
+
+def test_the_hook_itself_imports_sys_alone() -> None:
+    tree = ast.parse((PACKAGE / "plugin" / "hook.py").read_text(encoding="utf-8"))
+    names = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+    assert names == ["sys"]
+    assert not [node for node in tree.body if isinstance(node, ast.ImportFrom)]
 
 
 def test_the_store_and_the_codec_load_no_arrow() -> None:
-    assert not loaded_by("import lithops_shm.store, lithops_shm.codec") & ARROW
+    assert loaded_by("import lithops_shm.store, lithops_shm.codec") & {*ARROW, "lithops", "boto3"} == set()
+
+
+def test_a_vacuous_check_would_be_noticed() -> None:
+    assert "json" in loaded_by("import json")

@@ -1,8 +1,13 @@
 """What the package promises by name."""
 
+import ast
+import copy
+import importlib
 import inspect
 import pickle
+from pathlib import Path
 
+import cloudpickle
 import pytest
 
 import lithops_shm
@@ -20,29 +25,90 @@ SAMPLES = {
     errors.NotSerializableError: ("socket", "a reason"),
     errors.LayoutVersionError: (9, 1),
 }
+# Programs and logs hold on to these: add, never change.
+CODES = {
+    "CodecError": "SHM-CODEC",
+    "ConfigError": "SHM-CONFIG",
+    "InvalidKeyError": "SHM-INVALID-KEY",
+    "InvalidRangeError": "SHM-INVALID-RANGE",
+    "LayoutVersionError": "SHM-LAYOUT-VERSION",
+    "NotSerializableError": "SHM-NOT-SERIALIZABLE",
+    "SegmentCorruptError": "SHM-CORRUPT",
+    "SegmentNotFoundError": "SHM-NOT-FOUND",
+    "SessionLostError": "SHM-SESSION-LOST",
+    "ShmError": "SHM",
+    "StoreError": "SHM-STORE",
+    "StoreFullError": "SHM-FULL",
+    "UnsafeDirectoryError": "SHM-UNSAFE-DIRECTORY",
+    "UnsupportedError": "SHM-UNSUPPORTED",
+}
+
+
+def sample(kind: type[errors.ShmError]) -> errors.ShmError:
+    return kind(*SAMPLES.get(kind, ("a sentence",)))
+
+
+def names_for_type_checkers(path: str) -> set[str]:
+    """What a module imports for type checkers alone."""
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    imported = [node for block in blocks for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imported for alias in node.names}
 
 
 def test_all_is_what_is_exported() -> None:
-    for name in lithops_shm.__all__:
+    public = set(lithops_shm.__all__)
+    assert sorted(public) == lithops_shm.__all__
+    assert public == names_for_type_checkers(lithops_shm.__file__)
+    for name in public:
         assert getattr(lithops_shm, name) is not None
-    assert set(lithops_shm.__all__) <= set(dir(lithops_shm))
+    # Rooms show up as attributes once something has imported them; all else that shows is a promise.
+    shown = {name for name in dir(lithops_shm) if not name.startswith("_") and name.upper() != name}
+    rooms = {name for name in shown if inspect.ismodule(getattr(lithops_shm, name)) and name not in public}
+    assert shown - rooms - {"Any", "annotations"} == public
+    for name in rooms:
+        assert importlib.import_module(f"lithops_shm.{name}") is getattr(lithops_shm, name)
+
+
+def test_another_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = lithops_shm.nothing
+
+
+def test_every_error_is_exported_and_ends_in_error() -> None:
     assert sorted(errors.__all__) == sorted(kind.__name__ for kind in KINDS)
+    assert all(kind.__name__.endswith("Error") for kind in KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_errors_pickle_and_say_something(kind: type[errors.ShmError]) -> None:
-    error = kind(*SAMPLES.get(kind, ("a sentence",)))
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is kind
-    assert str(again) == str(error) != ""
-    assert kind.__name__.endswith("Error")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("pickler", [pickle, cloudpickle], ids=lambda module: module.__name__)
+def test_an_error_travels_between_processes(kind: type[errors.ShmError], pickler: object) -> None:
+    """With its message and its data, also through Lithops, which uses cloudpickle, and when it was caught as a copy."""
+    error = sample(kind)
+    travelled = pickle.loads(pickler.dumps(error))  # type: ignore[attr-defined]
+    for again in (travelled, copy.copy(error)):
+        assert type(again) is kind
+        assert str(again) == str(error) != ""
+        assert again.args == error.args
+        assert again.code == error.code
 
 
-def test_codes_are_unique() -> None:
-    codes = [kind.code for kind in KINDS]
-    assert len(set(codes)) == len(codes)
+def test_codes_are_unique_and_stay() -> None:
+    assert {kind.__name__: kind.code for kind in KINDS} == CODES
+    assert len(set(CODES.values())) == len(CODES)
+    assert all("code" in vars(kind) for kind in KINDS), "a code is a class's own"
+
+
+def test_errors_are_caught_as_what_they_are_elsewhere() -> None:
+    """The built-in kinds that callers know."""
+    assert issubclass(errors.SegmentNotFoundError, LookupError)
+    assert issubclass(errors.StoreFullError, OSError)
+    assert issubclass(errors.NotSerializableError, TypeError)
+    for kind in (errors.ConfigError, errors.InvalidKeyError, errors.InvalidRangeError):
+        assert issubclass(kind, ValueError)
+    full = sample(errors.StoreFullError)
+    assert isinstance(full, OSError)
+    assert full.errno == 28
 
 
 def test_a_long_key_does_not_flood_a_message() -> None:

@@ -6,11 +6,9 @@ interpreter start, so that the name leads to our package in all of them. Every i
 through here: nothing is imported but `sys` until one of the names is asked for.
 """
 
-from __future__ import annotations
-
 import sys
 
-TYPE_CHECKING = False
+TYPE_CHECKING = False  # type checkers take it for True
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
@@ -29,7 +27,10 @@ class BackendFinder:
     """A meta-path finder that answers for the names in `BACKENDS` and for no other."""
 
     @staticmethod
-    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        """The spec of one of our packages under Lithops' name for it, or ``None`` at once for any other name."""
         if name not in BACKENDS:
             return None
         from importlib.util import spec_from_file_location

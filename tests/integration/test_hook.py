@@ -1,26 +1,50 @@
-"""The import hook, in wheels and editable installs, and when something is wrong with the package."""
+"""The import hook: what it answers for, in whatever place Lithops is, and with which Lithops."""
 
+import importlib
+import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
+from importlib.machinery import PathFinder
 from pathlib import Path
 
+import lithops
 import pytest
 
+import lithops_shm
+from lithops_shm.errors import UnsupportedError
 from lithops_shm.plugin import hook
+from lithops_shm.plugin.versions import check_lithops
 
-ROOT = Path(__file__).parents[2]
-FIND = "import importlib; print(importlib.import_module('lithops.storage.backends.shm').__file__)"
+NAMES = sorted(hook.BACKENDS)
 
 
-def test_the_finder_answers_for_its_names_alone() -> None:
-    assert hook.BackendFinder.find_spec("json") is None
-    assert hook.BackendFinder.find_spec("lithops.storage.backends.shmx") is None
-    spec = hook.BackendFinder.find_spec("lithops.storage.backends.shm")
+@pytest.mark.parametrize(
+    "name",
+    ["json", "lithops", "lithops.storage", "lithops.storage.backends", "lithops.storage.backends.shmx", "shm", ""],
+)
+def test_the_finder_answers_for_no_other_name(name: str) -> None:
+    assert hook.BackendFinder.find_spec(name) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_finder_answers_for_what_exists(name: str) -> None:
+    spec = hook.BackendFinder.find_spec(name)
     assert spec is not None
-    assert spec.submodule_search_locations is not None
+    assert spec.name == name
+    assert spec.origin is not None
+    assert Path(spec.origin).is_file()
+    assert spec.submodule_search_locations == [str(Path(spec.origin).parent)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lithops_name_leads_to_our_package_and_its_modules(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__name__ == name
+    assert Path(str(module.__file__)).is_relative_to(Path(lithops_shm.__file__).parent)
+    assert importlib.import_module(f"{name}.config").__name__ == f"{name}.config"
+    with pytest.raises(ModuleNotFoundError, match="nothing"):
+        importlib.import_module(f"{name}.nothing")
 
 
 def test_installing_twice_is_installing_once() -> None:
@@ -28,60 +52,65 @@ def test_installing_twice_is_installing_once() -> None:
     count = sys.meta_path.count(hook.BackendFinder)
     hook.install()
     assert sys.meta_path.count(hook.BackendFinder) == count == 1
+    assert hook.is_installed()
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources, so that building leaves nothing in the checkout."""
-    target = tmp_path_factory.mktemp("sources") / "checkout"
-    target.mkdir()
-    for name in (
-        "setup.cfg",
-        "pyproject.toml",
-        "build_backend.py",
-        "lithops_shm.pth",
-        "MANIFEST.in",
-        "README.md",
-        "LICENSE",
-    ):
-        shutil.copy(ROOT / name, target)
-    for name in ("lithops_shm", "seer_integration"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return target
+def test_a_backend_of_that_name_in_lithops_itself_would_come_first() -> None:
+    """Should Lithops get a backend `shm` some day, it is not hidden."""
+    hook.install()
+    assert sys.meta_path.index(hook.BackendFinder) > sys.meta_path.index(PathFinder)
 
 
-@pytest.mark.parametrize("editable", [False, True], ids=["wheel", "editable"])
-def test_lithops_finds_shm_after_an_install(sources: Path, tmp_path: Path, editable: bool) -> None:
-    venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / "bin" / "python"
-    site = Path(_output(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
-    # The dependencies of this environment, without what this package has put in it.
-    dependencies = tmp_path / "dependencies"
-    dependencies.mkdir()
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "lithops_shm" not in path.name and path.suffix != ".pth":
-            (dependencies / path.name).symlink_to(path)
-    (site / "dependencies.pth").write_text(f"{dependencies}\n")
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
-    what = ["--editable", str(sources)] if editable else [str(sources)]
-    subprocess.run([*pip, "install", "--no-deps", *what], check=True, capture_output=True)
-    assert (site / "lithops_shm.pth").exists()
-    found = Path(_output(python, FIND))
-    assert found.is_relative_to(sources if editable else site)
-    assert "lithops" not in _output(python, "import sys; print(*[m for m in sys.modules if m == 'lithops'])")
-
-    subprocess.run([*pip, "uninstall", "--yes", "lithops-shm"], check=True, capture_output=True)
-    assert not (site / "lithops_shm.pth").exists()
+@pytest.fixture
+def copied_lithops(tmp_path: Path) -> Path:
+    """A copy of Lithops in a place of its own, as workers on localhost import it."""
+    place = tmp_path / "lithops-root"
+    ignore = shutil.ignore_patterns("__pycache__", "tests")
+    shutil.copytree(Path(lithops.__file__).parent, place / "lithops", ignore=ignore)
+    return place
 
 
-def test_a_broken_package_does_not_disturb_the_interpreter(tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / "bin" / "python"
-    site = Path(_output(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
-    shutil.copy(ROOT / "lithops_shm.pth", site)
-    run = subprocess.run([str(python), "-c", "print('fine')"], check=True, capture_output=True, text=True)
-    assert (run.stdout, run.stderr) == ("fine\n", "")
+def run_with(place: Path, code: str) -> "subprocess.CompletedProcess[str]":
+    environ = {**os.environ, "PYTHONPATH": str(place)}
+    return subprocess.run([sys.executable, "-c", code], env=environ, cwd=place, capture_output=True, text=True)
 
 
-def _output(python: Path, code: str) -> str:
-    return subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_copy_of_lithops_finds_it_too(copied_lithops: Path, name: str) -> None:
+    code = f"import lithops, importlib; print(lithops.__file__, importlib.import_module({name!r}).__file__)"
+    run = run_with(copied_lithops, code)
+    assert run.returncode == 0, run.stderr
+    theirs, ours = run.stdout.split()
+    assert Path(theirs).is_relative_to(copied_lithops)
+    assert Path(ours) == Path(lithops_shm.__file__).parent / "plugin" / hook.BACKENDS[name] / "__init__.py"
+
+
+def test_another_lithops_is_refused_by_version(copied_lithops: Path) -> None:
+    (copied_lithops / "lithops" / "version.py").write_text("__version__ = '4.0.0'\n")
+    run = run_with(copied_lithops, "import lithops.storage.backends.shm")
+    assert run.returncode != 0
+    last = run.stderr.strip().splitlines()[-1]
+    assert "UnsupportedError" in last
+    assert "4.0.0" in last
+    assert "lithops>=3.8,<4" in last
+
+
+@pytest.mark.parametrize("version", [None, "3.8.0", "3.8", "3.8.1.dev0", "3.10.2", "3.99"])
+def test_versions_that_work(version: "str | None") -> None:
+    check_lithops(version)
+
+
+@pytest.mark.parametrize("version", ["3.7.9", "2.9.0", "4.0.0", "4.0.0rc1", "4.0", "10.1", "unknown"])
+def test_versions_that_do_not_are_named(version: str) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        check_lithops(version)
+    assert version in str(caught.value)
+    assert "3.8" in str(caught.value)
+
+
+def test_the_start_of_an_interpreter_imports_no_lithops() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], check=True, capture_output=True, text=True
+    )
+    assert "lithops_shm.plugin.hook" in run.stdout.split(), "the hook is not installed in this environment"
+    assert not {"lithops", "lithops_shm.store", "lithops_shm.errors", "numpy", "pyarrow"} & set(run.stdout.split())
