@@ -92,7 +92,10 @@ def environment(settings: StoreSettings, tmp_path: Path, cleaner_finishes: None)
     config = tmp_path / "lithops.yaml"
     section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
     config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
-    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    # On its own storage, Lithops' localhost runs whatever `python` comes first.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    home = str(tmp_path)
+    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": home, "TMPDIR": home, "PATH": path}
 
 
 def run(tmp_path: Path, environment: dict[str, str], program: str, *arguments: str) -> str:
