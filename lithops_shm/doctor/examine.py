@@ -50,7 +50,7 @@ def _of_memory(settings: StoreSettings) -> list[Finding]:
         memory.machine(host.memory_available(), total),
         memory.cgroup(host.cgroup_limit(), host.cgroup_headroom(), total),
         memory.swap(host.swaps(), where),
-        memory.huge_pages(system.huge_pages(), where),
+        memory.huge_pages(system.huge_pages(), where, system.kernel_release()),
     ]
 
 

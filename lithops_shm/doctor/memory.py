@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lithops_shm.doctor.finding import Finding, Severity
@@ -13,6 +14,7 @@ __all__ = ["cgroup", "huge_pages", "machine", "shared_memory", "swap"]
 
 _SMALL = 256 << 20  # Docker's default is 64 MiB, and a 500 MB object is an ordinary one
 _NEARLY_FULL = 0.05  # of the whole
+_COLLAPSES = (6, 1)  # the Linux that makes huge pages of a file on request (MADV_COLLAPSE)
 
 
 def shared_memory(directory: str, where: FileSystem, container: str | None, *, spill: bool) -> Finding:
@@ -134,8 +136,8 @@ def swap(areas: Sequence[Swap] | None, where: FileSystem) -> Finding:
     )
 
 
-def huge_pages(setting: HugePages, where: FileSystem) -> Finding:
-    """Whether the pages of the tmpfs are 2 MiB or 4 KiB."""
+def huge_pages(setting: HugePages, where: FileSystem, release: str) -> Finding:
+    """Whether large segments are on pages of 2 MiB or of 4 KiB, under a kernel of that release."""
     option = where.option("huge")
     facts = {"mount_option": option, "shmem_enabled": setting.shmem, "enabled": setting.enabled}
     name = "huge-pages"
@@ -145,10 +147,16 @@ def huge_pages(setting: HugePages, where: FileSystem) -> Finding:
     effective = {"deny": "never", "force": "always"}.get(setting.shmem, option or "never")
     if effective in ("always", "within_size"):
         return Finding(name, Severity.OK, f"{effective} on {where.mount_point}", facts=facts)
+    if setting.shmem != "deny" and _version(release) >= _COLLAPSES:
+        return Finding(
+            name, Severity.OK, f"made by the store, for segments of 4 MiB and more (Linux {release})", facts=facts
+        )
     cause = "refused by the kernel (shmem_enabled: deny)" if setting.shmem == "deny" else f"{effective}"
-    change = f"`mount -o remount,huge=within_size {where.mount_point}` as root, on the host if this is a container."
-    if setting.shmem == "deny":
-        change = f"`echo never > /sys/kernel/mm/transparent_hugepage/shmem_enabled`, then {change}"
+    allow = "`echo never > /sys/kernel/mm/transparent_hugepage/shmem_enabled`"
+    remount = f"`mount -o remount,huge=within_size {where.mount_point}`"
+    steps = [allow] if setting.shmem == "deny" else []
+    steps += [remount] if _version(release) < _COLLAPSES else []
+    change = f"{', then '.join(steps)} as root, on the host if this is a container."
     return Finding(
         name,
         Severity.NOTE,
@@ -158,3 +166,9 @@ def huge_pages(setting: HugePages, where: FileSystem) -> Finding:
         change,
         facts,
     )
+
+
+def _version(release: str) -> tuple[int, ...]:
+    """The first two numbers of a kernel's release, such as ``6.1.0-18-amd64``; (0, 0) for other systems' names."""
+    match = re.match(r"(\d+)\.(\d+)", release)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -1,12 +1,33 @@
-"""Copying into mapped memory without holding the interpreter's lock (ctypes lets go of it during foreign calls)."""
+"""Mapping files so that huge pages can map them, and copying into maps without holding the interpreter's lock.
+
+A file on a tmpfs is given huge pages by ``MADV_COLLAPSE`` (Linux 6.1), whatever its mount says of them, unless the
+system forbids them (``shmem_enabled`` is ``deny``). They are mapped whole only at addresses that are multiples of their
+size, which :class:`mmap.mmap` cannot ask for; it also keeps a descriptor for every map. Hence libc's own ``mmap``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import mmap
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-__all__ = ["move"]
+from lithops_shm.host.files import number
+
+__all__ = ["collapse", "huge_page_bytes", "map_file", "move", "populate"]
+
+# From Linux' uapi headers; the first is the same wherever there is an mmap.
+_MAP_FIXED = 0x10
+_MADV_POPULATE_WRITE = 23  # Linux 5.14: map a range's pages for writing in one call, in place of a fault for each
+_MADV_COLLAPSE = 25  # Linux 6.1
+
+_PROT_NONE = 0
+_FAILED = ctypes.c_void_p(-1).value
+_LARGEST_HUGE = 32 << 20  # larger ones (512 MB, where base pages have 64 KB) would leave most segments without any
 
 
 class _PyBuffer(ctypes.Structure):
@@ -28,7 +49,6 @@ class _PyBuffer(ctypes.Structure):
 
 
 _SIMPLE = 0  # PyBUF_SIMPLE
-_WRITABLE = 1  # PyBUF_WRITABLE
 
 _get_buffer = ctypes.pythonapi.PyObject_GetBuffer
 _get_buffer.argtypes = (ctypes.py_object, ctypes.POINTER(_PyBuffer), ctypes.c_int)
@@ -37,16 +57,128 @@ _release_buffer = ctypes.pythonapi.PyBuffer_Release
 _release_buffer.argtypes = (ctypes.POINTER(_PyBuffer),)
 _release_buffer.restype = None
 
-# Linux 5.14: map a range's pages for writing in one call, in place of a fault for each (madvise(2)).
-_MADV_POPULATE_WRITE = 23
-
-_madvise = ctypes.CDLL(None).madvise
+_libc = ctypes.CDLL(None, use_errno=True)
+_mmap = _libc.mmap
+_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+_mmap.restype = ctypes.c_void_p
+_munmap = _libc.munmap
+_munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_munmap.restype = ctypes.c_int
+_madvise = _libc.madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _madvise.restype = ctypes.c_int
 
 
+class _Unmapped:
+    """Mixed into a ctypes array laid over a map: the map goes with the last view of the array."""
+
+    def __del__(self, unmap: Any = _munmap, at: Any = ctypes.addressof, size: Any = ctypes.sizeof) -> None:
+        unmap(at(self), size(self))
+
+
+@functools.lru_cache(maxsize=256)
+def _map_of(size: int) -> Any:
+    """The type of a map of that many bytes. Sizes are rounded up, so that there are few."""
+    return type("_Map", (_Unmapped, ctypes.c_char * size), {})
+
+
+@functools.lru_cache(maxsize=1)
+def huge_page_bytes() -> int:
+    """The size of the huge pages a file may have; 0 where it can have none."""
+    if sys.platform != "linux":
+        return 0
+    size = number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") or 0
+    return size if size <= _LARGEST_HUGE else 0
+
+
+def map_file(fd: int, offset: int, size: int, *, writable: bool = False) -> memoryview:
+    """Map a part of a file, shared; from 1 huge page on at an address where huge pages can be mapped.
+
+    Parameters
+    ----------
+    fd:
+        Not needed any longer once this returns.
+    offset:
+        Multiple of the page size, and of the huge page size for them to be used.
+    size:
+        In bytes, at least 1. The pages have to be allocated before they are touched.
+
+    Returns
+    -------
+    memoryview
+        Format ``B``; the map is gone when no view of it is left.
+
+    Raises
+    ------
+    OSError
+        ENOMEM when there is no address space, or there are too many maps.
+    """
+    if sys.platform != "linux":
+        prot = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+        return memoryview(mmap.mmap(fd, size, prot=prot, offset=offset))
+    prot = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+    huge = huge_page_bytes()
+    if huge and size >= huge:
+        length = -(-size // huge) * huge
+        address = _aligned(fd, offset, length, prot, huge)
+    else:
+        length = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        address = _mapped(None, length, prot, mmap.MAP_SHARED, fd, offset)
+    view = memoryview(_map_of(length).from_address(address)).cast("B")[:size]
+    return view if writable else view.toreadonly()
+
+
+def _aligned(fd: int, offset: int, length: int, prot: int, alignment: int) -> int:
+    # Address space for all that may be needed; the file goes over the aligned part of it, the rest is given back.
+    start = _mapped(None, length + alignment, _PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    address = -(-start // alignment) * alignment
+    try:
+        _mapped(address, length, prot, mmap.MAP_SHARED | _MAP_FIXED, fd, offset)
+    except BaseException:
+        _munmap(start, length + alignment)
+        raise
+    if address > start:
+        _munmap(start, address - start)
+    _munmap(address + length, start + alignment - address)
+    return address
+
+
+def _mapped(address: int | None, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    result: int | None = _mmap(address, length, prot, flags, fd, offset)
+    if result is None or result == _FAILED:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+def collapse(target: memoryview) -> bool:
+    """Put a part of a writable map on huge pages, zeros where the file had none; whether all of it is.
+
+    What is not stays as it was, holes included, and must not be touched before it is allocated.
+
+    Parameters
+    ----------
+    target:
+        Begins at a multiple of the size of a huge page in the file, and holds whole ones, each with at least one page
+        of the file allocated.
+    """
+    if sys.platform != "linux":
+        return False
+    return _advise(target, _MADV_COLLAPSE)
+
+
+def populate(target: memoryview) -> bool:
+    """Map the pages of a part of a writable map, all of them allocated; ``True``.
+
+    Where the kernel cannot in one go, they are mapped as they are written to.
+    """
+    if sys.platform == "linux":
+        _advise(target, _MADV_POPULATE_WRITE)
+    return True
+
+
 def move(target: memoryview, parts: Sequence[memoryview]) -> None:
-    """Copy the buffers one after the other to the start of `target`, a part of a writable mapping.
+    """Copy the buffers one after the other to the start of `target`, a part of a writable map.
 
     Raises
     ------
@@ -55,24 +187,26 @@ def move(target: memoryview, parts: Sequence[memoryview]) -> None:
     """
     if sum(part.nbytes for part in parts) > target.nbytes:
         raise ValueError("the buffers do not fit in the target")
-    into = _PyBuffer()
-    _get_buffer(target, ctypes.byref(into), _WRITABLE)
-    try:
-        at = into.buf
-        _populate(at, sum(part.nbytes for part in parts))
+    with _address_of(target) as at:
         for part in parts:
-            source = _PyBuffer()
-            _get_buffer(part, ctypes.byref(source), _SIMPLE)
-            try:
-                ctypes.memmove(at, source.buf, source.len)
-            finally:
-                _release_buffer(ctypes.byref(source))
+            with _address_of(part) as source:
+                ctypes.memmove(at, source, part.nbytes)
             at += part.nbytes
+
+
+def _advise(target: memoryview, advice: int) -> bool:
+    with _address_of(target) as address:
+        start = address - address % mmap.PAGESIZE
+        failed: int = _madvise(start, address + target.nbytes - start, advice)
+        return failed == 0
+
+
+@contextlib.contextmanager
+def _address_of(view: memoryview) -> Iterator[int]:
+    """Where its bytes are, which stay there while the block runs."""
+    buffer = _PyBuffer()
+    _get_buffer(view, ctypes.byref(buffer), _SIMPLE)
+    try:
+        yield buffer.buf
     finally:
-        _release_buffer(ctypes.byref(into))
-
-
-def _populate(address: int, length: int) -> None:
-    """Map the pages of a range; where the kernel cannot, they are mapped as they are written to."""
-    start = address - address % mmap.PAGESIZE
-    _madvise(start, address + length - start, _MADV_POPULATE_WRITE)
+        _release_buffer(ctypes.byref(buffer))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import mmap
 import os
 import secrets
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lithops_shm.store import bulk
+from lithops_shm.store import bulk, memory
 
 __all__ = ["Segment", "SegmentInfo", "UnsealedFile"]
 
@@ -53,7 +52,7 @@ class Segment:
     info:
         The segment as it was when it was opened.
     fd:
-        Its open descriptor; duplicated by the mapping, the caller closes its own.
+        Its open descriptor; the caller closes it, the mapping needs none.
     """
 
     __slots__ = ("__weakref__", "info", "view")
@@ -63,8 +62,7 @@ class Segment:
 
     def __init__(self, info: SegmentInfo, fd: int) -> None:
         self.info = info
-        # mmap refuses length 0. The map keeps a duplicate of `fd` and closes it with itself.
-        self.view = memoryview(mmap.mmap(fd, info.size, prot=mmap.PROT_READ) if info.size else b"")
+        self.view = memory.map_file(fd, 0, info.size) if info.size else memoryview(b"")
 
     @property
     def size(self) -> int:

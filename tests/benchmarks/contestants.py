@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import shared_memory
 from types import TracebackType
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ import pyarrow.ipc
 
 from lithops_shm import codec
 from lithops_shm.config import StoreSettings
-from lithops_shm.store import Store
+from lithops_shm.store import Store, memory
 
 KEY, VALUE = 10, 88
 
@@ -123,6 +124,16 @@ class Stage:
         self.drop("table")
         self.drain()
         return seconds
+
+    def write_fresh_small(self) -> float:
+        """As `write_fresh`, on a kernel that makes no huge pages."""
+        with mock.patch.object(memory, "huge_page_bytes", return_value=0):
+            return self.write_fresh()
+
+    def write_recycled_small(self) -> float:
+        """As `write_recycled`, on a kernel that makes no huge pages."""
+        with mock.patch.object(memory, "huge_page_bytes", return_value=0):
+            return self.write_recycled()
 
     def write_study(self) -> float:
         """The study's way: size it with a mock stream, then write it again through a new shared memory mapping."""

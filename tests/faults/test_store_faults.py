@@ -15,7 +15,7 @@ import pytest
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.errors import SegmentNotFoundError, SessionLostError, StoreFullError
-from lithops_shm.store import Store, inspect, reclaim
+from lithops_shm.store import Store, bulk, inspect, reclaim
 from lithops_shm.store.process import enter, leave
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs takes root")
@@ -233,6 +233,24 @@ def test_a_full_tmpfs_spills_and_loses_nothing(small_tmpfs: Path, settings: Stor
         assert 0 < sum(info.spilled for info in store.list("b")) < 10
         for key, data in objects.items():
             assert store.attach("b", key).view == data
+
+
+@root_only
+@pytest.mark.parametrize("room", [5, 6, 7])
+def test_writing_more_than_a_tmpfs_holds_is_an_error_and_no_signal(small_tmpfs: Path, room: int) -> None:
+    """Huge pages are made before they are copied into: of some there is room, of the next there is not."""
+    with (small_tmpfs / "others").open("wb", buffering=0) as file:
+        file.write(bytes((8 - room) << 20))
+    fd = os.open(small_tmpfs / "file", os.O_RDWR | os.O_CREAT)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            bulk.write(fd, 1, [memoryview(bytes(12 << 20))])
+        os.ftruncate(fd, 0)
+        data = os.urandom(4_500_000)
+        assert bulk.write(fd, 0, [memoryview(data)]) == len(data)
+        assert os.pread(fd, len(data) + 1, 0) == data
+    finally:
+        os.close(fd)
 
 
 @root_only

@@ -98,22 +98,31 @@ def test_swap() -> None:
     check(memory.swap(None, SHM), Severity.NOTE, "unknown")
 
 
+OLD, NEW = "5.15.0-91-generic", "6.1.0-18-amd64"
+
+
 @pytest.mark.parametrize(
-    ("shmem", "option", "severity", "word"),
+    ("release", "shmem", "option", "severity", "word"),
     [
-        ("never", None, Severity.NOTE, "remount,huge=within_size /dev/shm"),
-        ("always", None, Severity.NOTE, "remount"),  # shmem_enabled does not reach a mount
-        ("never", "within_size", Severity.OK, "within_size"),
-        ("never", "always", Severity.OK, "always"),
-        ("never", "advise", Severity.NOTE, "advise"),
-        ("deny", "always", Severity.NOTE, "deny"),
-        ("force", None, Severity.OK, "always"),
-        (None, None, Severity.OK, "not available"),
+        (OLD, "never", None, Severity.NOTE, "remount,huge=within_size /dev/shm"),
+        (OLD, "always", None, Severity.NOTE, "remount"),  # shmem_enabled does not reach a mount
+        (OLD, "never", "within_size", Severity.OK, "within_size"),
+        (OLD, "never", "always", Severity.OK, "always"),
+        (OLD, "never", "advise", Severity.NOTE, "advise"),
+        (OLD, "deny", "always", Severity.NOTE, "remount"),
+        (OLD, "force", None, Severity.OK, "always"),
+        (OLD, None, None, Severity.OK, "not available"),
+        (NEW, "never", None, Severity.OK, "made by the store"),
+        (NEW, "never", "always", Severity.OK, "always"),
+        (NEW, "deny", None, Severity.NOTE, "echo never"),
+        (NEW, None, None, Severity.OK, "not available"),
+        ("10.2", "never", None, Severity.OK, "made by the store"),
+        ("unheard of", "never", None, Severity.NOTE, "remount"),
     ],
 )
-def test_huge_pages(shmem: str | None, option: str | None, severity: Severity, word: str) -> None:
+def test_huge_pages(release: str, shmem: str | None, option: str | None, severity: Severity, word: str) -> None:
     where = replace(SHM, options=(f"huge={option}",)) if option else SHM
-    check(memory.huge_pages(HugePages("madvise", shmem), where), severity, word)
+    check(memory.huge_pages(HugePages("madvise", shmem), where, release), severity, word)
 
 
 def test_base_directory() -> None:
