@@ -1,10 +1,9 @@
 """Lithops on one big machine: co-located functions share immutable Arrow segments in memory."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would cost every interpreter 5 ms
 if TYPE_CHECKING:
+    from typing import Any
+
     from lithops_shm import errors as errors
     from lithops_shm.refs import Ref as Ref
     from lithops_shm.refs import delete as delete
@@ -16,7 +15,7 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it (None: the name is itself a module). Nothing is imported
 # before it is used: every interpreter on the machine passes through here at start-up.
-_EXPORTS: dict[str, str | None] = {
+_EXPORTS: "dict[str, str | None]" = {
     "Ref": "lithops_shm.refs",
     "delete": "lithops_shm.refs",
     "errors": None,
@@ -28,7 +27,7 @@ _EXPORTS: dict[str, str | None] = {
 __all__ = ["Ref", "delete", "errors", "get", "put", "report"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _EXPORTS:
         raise AttributeError(f"module 'lithops_shm' has no attribute {name!r}")
     from importlib import import_module
@@ -39,5 +38,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> "list[str]":
     return sorted({*globals(), *_EXPORTS})

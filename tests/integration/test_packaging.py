@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 PTH = "lithops_shm.pth"
 PACKAGES = ("lithops_shm", "seer_integration")
 FIND = "import importlib; print(importlib.import_module('lithops.storage.backends.shm').__file__)"
+HOOK_MODULES = {"lithops_shm", "lithops_shm.plugin", "lithops_shm.plugin.hook"}
 MATRIX = ("3.10", "3.11", "3.12", "3.13")
 
 # The interpreters under test start as a user's would: no path and no option of the one that runs the tests.
@@ -185,6 +186,7 @@ def test_install_find_and_uninstall(
 ) -> None:
     site = site_of(borrowed)
     before = set(site.iterdir())
+    at_start = modules(borrowed, site)
     if kind == "wheel":
         # What is borrowed may hold this very version, as an install that `make test` made does.
         pip(borrowed, "install", "--no-deps", "--ignore-installed", wheels["sdist"])
@@ -197,15 +199,22 @@ def test_install_find_and_uninstall(
 
     found = Path(run(borrowed, "-c", FIND, cwd=site))
     assert found == (sources if kind == "editable" else site) / "lithops_shm" / "plugin" / "storage" / "__init__.py"
-    loaded = run(borrowed, "-c", "import sys; print(*sys.modules)", cwd=site).split()
-    assert "lithops_shm.plugin.hook" in loaded
-    assert "lithops" not in loaded
+    added = modules(borrowed, site) - at_start
+    assert "lithops_shm.plugin.hook" in added
+    assert "lithops" not in added
+    if kind == "wheel":  # an editable install has a finder of setuptools' besides
+        assert added == HOOK_MODULES, "every interpreter of the environment pays for each of them"
     assert run(borrowed.parent / "lithops-shm", "--version").endswith(_version(wheels["sdist"]))
 
     pip(borrowed, "uninstall", "--yes", "lithops-shm")
     assert set(site.iterdir()) - before <= {site / "__pycache__"}
     refused = subprocess.run([borrowed, "-c", FIND], env=ENVIRON, cwd=site, capture_output=True, text=True, check=False)
     assert "No module named 'lithops.storage.backends.shm'" in refused.stderr
+
+
+def modules(python: Path, place: Path) -> set[str]:
+    """What an interpreter has loaded when its first line runs."""
+    return set(run(python, "-c", "import sys; print(*sys.modules)", cwd=place).split())
 
 
 def _version(wheel: Path) -> str:
