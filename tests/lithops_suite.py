@@ -7,7 +7,7 @@
 
 The installed Lithops is tested, with stock localhost workers. Each run has temporary, home and shared-memory
 directories of its own, so that several may run at once. Ends with 1 when a test that passes on localhost storage does
-not pass on shm, twice in a row, or when the shared memory is not empty afterwards.
+not pass on shm, twice in a row, when a test hangs on shm, were it once, or when its memory is not empty afterwards.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ NEEDS_INTERNET = {
 _TEST_TIMEOUT_S = 60
 # An executor of Lithops' localhost that is used again at once may never start its job, on any storage: its job manager
 # takes the new job on without starting the threads that `clean` has just stopped.
-_ATTEMPTS = 3
+_ATTEMPTS = 3  # for the rest of the file to be compared; a hang on shm is a failure whatever a later attempt does
 _SHARED_MEMORY = "/dev/shm"
 _GRACE_S = 30  # Lithops' cleaner process outlives the session by some seconds, and holds a session of its own
 
@@ -177,10 +177,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _list("Not passed on either storage", _neither(reference, candidate), reference)
     _list("Failed once on shm, passed when run again", [n for n in suspects if n not in confirmed], candidate)
     _list("Passed on localhost storage, failed on shm", confirmed, candidate)
-    left = runs["shm"].left
+    hung, left = runs["shm"].hung, runs["shm"].left
+    if hung:
+        print(f"\nHung on shm: {', '.join(hung)}")
     if left:
         print(f"\nLeft in shared memory: {', '.join(left)}")
-    return 1 if confirmed or left else 0
+    return 1 if confirmed or hung or left else 0
 
 
 def _suite() -> Path:
