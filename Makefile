@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SIZE ?= 200MB
 PIP = -m pip --quiet --disable-pip-version-check
-SOURCES = setup.cfg constraints.txt pyproject.toml build_backend.py lithops_shm.pth
+SOURCES = setup.cfg pyproject.toml build_backend.py lithops_shm.pth
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ test:  ## Lint, types and tests in a fresh virtual environment
 	rm -rf .venv-test
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing the package and what its tests need ..."
-	.venv-test/bin/python $(PIP) install --constraint constraints.txt '.[test]'
+	.venv-test/bin/python $(PIP) install '.[test]'
 	.venv-test/bin/ruff check
 	.venv-test/bin/ruff format --check
 	.venv-test/bin/mypy
@@ -27,6 +27,7 @@ check: .venv/ready  ## The same in .venv, with the sources as they are
 	.venv/bin/pytest
 
 lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its own localhost storage
+	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'
 	.venv/bin/python tests/lithops_suite.py
 
 bench: .venv/ready  ## All figures of docs/benchmarks.md
@@ -35,7 +36,7 @@ bench: .venv/ready  ## All figures of docs/benchmarks.md
 .venv/ready: $(SOURCES)
 	$(PYTHON) -m venv --clear .venv
 	@echo "Installing the package ..."
-	.venv/bin/python $(PIP) install --constraint constraints.txt --editable '.[test]'
+	.venv/bin/python $(PIP) install --editable '.[test]'
 	touch $@
 
 clean:  ## Remove what the other targets made
