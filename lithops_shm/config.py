@@ -13,15 +13,24 @@ from typing import Any
 
 from lithops_shm.errors import ConfigError
 
-__all__ = ["LIFETIMES", "SECTION", "StoreSettings", "parse_bytes"]
+__all__ = ["COMPUTES", "LIFETIMES", "SECTION", "StoreSettings", "WorkerSettings", "parse_bytes"]
 
 SECTION = "shm"
 LIFETIMES = ("session", "kept")
+COMPUTES = ("shm", "localhost")
 
 # Decimal units are powers of 1,000 and binary ones powers of 1,024 (IEC 80000-13).
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)}
 _UNITS |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)}
+_CHOICES = {"lifetime": LIFETIMES, "compute": COMPUTES}
+_AT_LEAST: dict[str, tuple[Any, int]] = {
+    "worker_processes": (int, 1),
+    "max_workers": (int, 1),
+    "runtime_memory": (int, 0),
+    "retries": (int, 0),
+    "idle_seconds": ((int, float), 0),
+}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
@@ -81,19 +90,49 @@ class StoreSettings:
             For an unknown key (the nearest known one is named), a wrong type, a malformed size
             or a value out of range.
         """
-        if section is None:
-            return cls()
-        if not isinstance(section, Mapping):
-            raise ConfigError(f"section `{SECTION}:` of {source} must be a mapping of keys to values, not {section!r}")
-        known = {field.name for field in fields(cls)}
-        for key in section:
-            if key not in known:
-                raise ConfigError(_unknown_key(key, known, source))
-        return cls(**{key: _check(key, value, source) for key, value in section.items()})
+        return cls(**_checked(section, {field.name for field in fields(cls)}, source))
 
     def to_mapping(self) -> dict[str, Any]:
         """The settings as a JSON-ready dict that :meth:`from_mapping` reads back; unset ones left out."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How many processes run functions on this machine, and what they have ready.
+
+    Parameters
+    ----------
+    compute:
+        ``"shm"``: warm workers. ``"localhost"``: Lithops' own, which start an interpreter for every call.
+    worker_processes:
+        Most calls at once; ``None`` for the CPUs this process may use.
+    max_workers:
+        The same by Lithops' name for it; the lesser of the two counts.
+    runtime_memory:
+        Memory a call asks for, in MB of 1,000,000 bytes; it starts when so much is available. 0 asks for none.
+    retries:
+        How often a call is run again whose worker died: killed, crashed, or out of memory.
+    idle_seconds:
+        How long workers without work are kept, in seconds.
+    preload:
+        Modules that workers have imported before they get their first call; those that are missing are left out.
+    """
+
+    compute: str = "shm"
+    worker_processes: int | None = None
+    max_workers: int | None = None
+    runtime_memory: int = 0
+    retries: int = 0
+    idle_seconds: float = 300.0
+    preload: tuple[str, ...] = ("numpy", "pandas", "pyarrow")
+
+    @classmethod
+    def from_mapping(
+        cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration"
+    ) -> WorkerSettings:
+        """The same section as :meth:`StoreSettings.from_mapping` reads, for its other half; raises ConfigError too."""
+        return cls(**_checked(section, {field.name for field in fields(cls)}, source))
 
 
 def parse_bytes(text: object) -> int:
@@ -116,6 +155,20 @@ def parse_bytes(text: object) -> int:
     if factor is None:
         raise ValueError(f"{unit!r} is not a unit of size; use B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
     return int(float(number) * factor) if "." in number else int(number) * factor
+
+
+def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -> dict[str, Any]:
+    """The values of the wanted keys, each checked; all keys of the section have to be known."""
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"section `{SECTION}:` of {source} must be a mapping of keys to values, not {section!r}")
+    known = {field.name for settings in (StoreSettings, WorkerSettings) for field in fields(settings)}
+    for key in section:
+        if key not in known:
+            raise ConfigError(_unknown_key(key, known, source))
+    checked = {key: _check(key, value, source) for key, value in section.items()}
+    return {key: value for key, value in checked.items() if key in wanted}
 
 
 def _unknown_key(key: object, known: set[str], source: str) -> str:
@@ -141,10 +194,19 @@ def _check(key: str, value: Any, source: str) -> Any:
         if not isinstance(value, bool):
             raise wrong("must be true or false")
         return value
-    if key == "lifetime":
-        if value not in LIFETIMES:
-            raise wrong(f"must be one of {', '.join(LIFETIMES)}")
+    if key in _CHOICES:
+        if value not in _CHOICES[key]:
+            raise wrong(f"must be one of {', '.join(_CHOICES[key])}")
         return value
+    if key in _AT_LEAST and not (value is None and key in ("worker_processes", "max_workers")):
+        kinds, least = _AT_LEAST[key]
+        if isinstance(value, bool) or not isinstance(value, kinds) or value < least:
+            raise wrong(f"must be a {'whole ' if kinds is int else ''}number from {least} up")
+        return value
+    if key == "preload":
+        if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) and name for name in value):
+            raise wrong("must be a list of module names")
+        return tuple(value)
     if value is None and key != "storage_bucket":
         return None
     if not isinstance(value, str) or not value:

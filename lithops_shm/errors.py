@@ -14,6 +14,12 @@
       CodecError
         NotSerializableError (TypeError)
         LayoutVersionError             written by a newer release
+      WorkerError
+        WorkerPoolError                no worker can be had
+        NotAdmittedError               a call asks for more memory than the machine has
+        WorkerDiedError                the process of a call ended before the call did
+          WorkerOutOfMemoryError
+        CallTimeoutError (TimeoutError)
 
 Each class has a stable ``code``; codes are only ever added. The data of an error is in ``args``
 and its sentence is made by ``__str__``, so that errors survive pickling between processes.
@@ -25,11 +31,13 @@ import errno
 from typing import ClassVar
 
 __all__ = [
+    "CallTimeoutError",
     "CodecError",
     "ConfigError",
     "InvalidKeyError",
     "InvalidRangeError",
     "LayoutVersionError",
+    "NotAdmittedError",
     "NotSerializableError",
     "SegmentCorruptError",
     "SegmentNotFoundError",
@@ -39,6 +47,10 @@ __all__ = [
     "StoreFullError",
     "UnsafeDirectoryError",
     "UnsupportedError",
+    "WorkerDiedError",
+    "WorkerError",
+    "WorkerOutOfMemoryError",
+    "WorkerPoolError",
 ]
 
 
@@ -177,3 +189,68 @@ class LayoutVersionError(CodecError):
     def __str__(self) -> str:
         found, known = self.args
         return f"the segment has layout version {found}, this release reads up to {known}; upgrade lithops-shm"
+
+
+class WorkerError(ShmError):
+    """Base of the errors of workers."""
+
+    code = "SHM-WORKER"
+
+
+class WorkerPoolError(WorkerError):
+    """No worker can be had for a call. ``args``: call, reason."""
+
+    code = "SHM-WORKER-POOL"
+
+    def __str__(self) -> str:
+        call, reason = self.args
+        return f"call {call} was not run: {reason}"
+
+
+class NotAdmittedError(WorkerError):
+    """The calls of a job each ask for more memory than there is in all. ``args``: job, wanted, total; in bytes."""
+
+    code = "SHM-NOT-ADMITTED"
+
+    def __str__(self) -> str:
+        job, wanted, total = self.args
+        return (
+            f"job {job}: each of its calls asks for {wanted} bytes of memory (`runtime_memory`), and this machine has "
+            f"{total} in all: ask for less, or run the job elsewhere"
+        )
+
+
+class WorkerDiedError(WorkerError):
+    """The process of a call ended before the call did; other calls are untouched. ``args``: call, reason, output."""
+
+    code = "SHM-WORKER-DIED"
+
+    def __str__(self) -> str:
+        call, reason, output = self.args
+        said = f"\nThe last it wrote:\n{output}" if output else ""
+        return f"call {call} was lost: {reason}{said}"
+
+
+class WorkerOutOfMemoryError(WorkerDiedError):
+    """The kernel killed the process of a call for lack of memory, or so it seems. ``args``: call, reason, output."""
+
+    code = "SHM-WORKER-OOM"
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()}\nGive calls less data each, run fewer at once (`shm: {{worker_processes: ...}}`), or "
+            "say how much memory they need (`runtime_memory`, in MB), so that they wait for it"
+        )
+
+
+class CallTimeoutError(WorkerError, TimeoutError):
+    """A call took longer than its timeout and was killed. ``args``: call, seconds."""
+
+    code = "SHM-CALL-TIMEOUT"
+
+    def __str__(self) -> str:
+        call, seconds = self.args
+        return (
+            f"call {call} exceeded its timeout of {seconds} seconds and was killed; give it more time with `timeout=` "
+            "or `lithops: {execution_timeout: ...}`"
+        )

@@ -24,14 +24,21 @@ SAMPLES = {
     errors.UnsafeDirectoryError: ("/a/b", "a reason"),
     errors.NotSerializableError: ("socket", "a reason"),
     errors.LayoutVersionError: (9, 1),
+    errors.WorkerDiedError: ("abc-1-M000-00000", "a reason", "some output"),
+    errors.WorkerOutOfMemoryError: ("abc-1-M000-00000", "a reason", ""),
+    errors.WorkerPoolError: ("abc-1-M000-00000", "a reason"),
+    errors.NotAdmittedError: ("abc-1-M000", 9, 1),
+    errors.CallTimeoutError: ("abc-1-M000-00000", 5),
 }
 # Programs and logs hold on to these: add, never change.
 CODES = {
+    "CallTimeoutError": "SHM-CALL-TIMEOUT",
     "CodecError": "SHM-CODEC",
     "ConfigError": "SHM-CONFIG",
     "InvalidKeyError": "SHM-INVALID-KEY",
     "InvalidRangeError": "SHM-INVALID-RANGE",
     "LayoutVersionError": "SHM-LAYOUT-VERSION",
+    "NotAdmittedError": "SHM-NOT-ADMITTED",
     "NotSerializableError": "SHM-NOT-SERIALIZABLE",
     "SegmentCorruptError": "SHM-CORRUPT",
     "SegmentNotFoundError": "SHM-NOT-FOUND",
@@ -41,6 +48,10 @@ CODES = {
     "StoreFullError": "SHM-FULL",
     "UnsafeDirectoryError": "SHM-UNSAFE-DIRECTORY",
     "UnsupportedError": "SHM-UNSUPPORTED",
+    "WorkerDiedError": "SHM-WORKER-DIED",
+    "WorkerError": "SHM-WORKER",
+    "WorkerOutOfMemoryError": "SHM-WORKER-OOM",
+    "WorkerPoolError": "SHM-WORKER-POOL",
 }
 
 

@@ -8,10 +8,18 @@ are in :mod:`lithops_shm.host.system`.
 
 from __future__ import annotations
 
-from lithops_shm.host.cgroup import cgroup_headroom, cgroup_limit, usable_cpus
+from lithops_shm.host.cgroup import cgroup_headroom, cgroup_limit, oom_kills, usable_cpus
 from lithops_shm.host.filesystem import FileSystem, filesystem, free_bytes, is_tmpfs
 from lithops_shm.host.logind import removes_ipc
-from lithops_shm.host.memory import Swap, memory_available, memory_total, swap_total, swap_used, swaps
+from lithops_shm.host.memory import (
+    Swap,
+    memory_available,
+    memory_total,
+    private_bytes,
+    swap_total,
+    swap_used,
+    swaps,
+)
 
 __all__ = [
     "FileSystem",
@@ -23,6 +31,8 @@ __all__ = [
     "is_tmpfs",
     "memory_available",
     "memory_total",
+    "oom_kills",
+    "private_bytes",
     "removes_ipc",
     "swap_total",
     "swap_used",

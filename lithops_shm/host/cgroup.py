@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from lithops_shm.host.files import Path, mounts, number, read
 
-__all__ = ["cgroup_headroom", "cgroup_limit", "usable_cpus"]
+__all__ = ["cgroup_headroom", "cgroup_limit", "oom_kills", "usable_cpus"]
 
 # Version 1 says "no limit" with the largest multiple of the page size that fits in 63 bits.
 _UNLIMITED = 1 << 60
@@ -56,6 +56,22 @@ def usable_cpus(proc: Path = "/proc") -> int:
     return max(1, count)
 
 
+def oom_kills(proc: Path = "/proc") -> int:
+    """How many processes the kernel has killed for lack of memory, in this process's control group, else in all."""
+    for directory, version in _groups("memory", proc)[:1]:
+        found = _counted(read(f"{directory}/{_KILLS[version]}"))
+        if found is not None:
+            return found
+    return _counted(read(os.path.join(proc, "vmstat"))) or 0
+
+
+def _counted(text: str | None) -> int | None:
+    """The number after ``oom_kill`` in a table of counters."""
+    _, found, rest = ("\n" + (text or "")).partition("\noom_kill ")
+    return int(rest.split(maxsplit=1)[0]) if found else None
+
+
+_KILLS = {1: "memory.oom_control", 2: "memory.events"}
 _USED = {1: "memory.usage_in_bytes", 2: "memory.current"}
 _INACTIVE_FILE = {1: "\ntotal_inactive_file ", 2: "\ninactive_file "}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lithops_shm.host.files import Path, read
 
-__all__ = ["Swap", "memory_available", "memory_total", "swap_total", "swap_used", "swaps"]
+__all__ = ["Swap", "memory_available", "memory_total", "private_bytes", "swap_total", "swap_used", "swaps"]
 
 
 def memory_available(proc: Path = "/proc") -> int | None:
@@ -18,6 +18,12 @@ def memory_available(proc: Path = "/proc") -> int | None:
 def memory_total(proc: Path = "/proc") -> int | None:
     """Bytes of memory the machine has."""
     return _field("MemTotal:", proc)
+
+
+def private_bytes(pid: int, proc: Path = "/proc") -> int:
+    """Memory that a process has to itself, in bytes (``RssAnon``); 0 when it cannot be told."""
+    found = (read(os.path.join(proc, str(pid), "status")) or "").partition("\nRssAnon:")[2].split(maxsplit=2)
+    return int(found[0]) * 1024 if len(found) >= 2 and found[0].isdecimal() else 0
 
 
 def swap_total(proc: Path = "/proc") -> int | None:

@@ -1,0 +1,115 @@
+"""The pool: workers that run calls, tell what became of each, and are replaced when they die."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from lithops_shm import host
+from lithops_shm.config import WorkerSettings
+from lithops_shm.errors import NotAdmittedError
+from lithops_shm.workers.job import Job
+from lithops_shm.workers.loop import Loop
+
+__all__ = ["Pool", "join_all"]
+
+
+class Pool:
+    """Warm processes on this machine that run the calls of jobs. Safe to use from several threads.
+
+    Nothing is started before the first job, or :meth:`start`. All of it ends with this process, however it ends. A
+    forked child may go on with the pool: it gets workers of its own, and none of the jobs.
+
+    Parameters
+    ----------
+    settings:
+        How many workers, and what they have loaded beforehand.
+    preload:
+        More modules to load beforehand: those of the runners.
+    """
+
+    def __init__(self, settings: WorkerSettings, preload: tuple[str, ...] = ()) -> None:
+        self._settings = replace(settings, preload=(*preload, *settings.preload))
+        self.slots = min(settings.worker_processes or host.usable_cpus(), settings.max_workers or sys.maxsize)
+        self._lock = threading.Lock()
+        self._loop: Loop | None = None
+        _pools.add(self)
+
+    def start(self) -> None:
+        """Have workers ready before the first job."""
+        self._tell("start")
+
+    def submit(self, job: Job) -> None:
+        """Run the calls of a job; its `on_event` is told of each.
+
+        Raises
+        ------
+        NotAdmittedError
+            When one of its calls asks for more memory than there is.
+        """
+        limits = [limit for limit in (host.memory_total(), host.cgroup_limit()) if limit is not None]
+        if job.memory_bytes > min(limits, default=sys.maxsize):
+            raise NotAdmittedError(job.key, job.memory_bytes, min(limits))
+        self._tell("submit", job)
+
+    def cancel(self, job_keys: Iterable[str], *, kill: bool = False) -> None:
+        """Drop the calls of jobs that have not started; with `kill`, end the ones that run as well.
+
+        Nothing is told of calls that were dropped. Of those that were killed their death is.
+        """
+        if self._loop is not None:
+            self._tell("cancel", frozenset(job_keys), kill)
+
+    def join(self) -> None:
+        """Wait until no call is running or waiting to."""
+        loop = self._loop
+        if loop is not None:
+            loop.wait_until_idle()
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing, and wait until they are gone. The pool may be used again."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
+
+    def _tell(self, *command: Any) -> None:
+        with self._lock:
+            while self._loop is None or not self._loop.tell(*command):
+                self._loop = Loop(self._settings, self.slots)
+
+    def _forget(self) -> None:
+        """In a forked child, which gets workers of its own when it needs them: these are the parent's."""
+        loop, self._loop = self._loop, None
+        self._lock = threading.Lock()
+        if loop is not None:
+            loop.abandon()
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def join_all() -> None:
+    """Wait until no pool of this process has anything to do."""
+    for pool in list(_pools):
+        pool.join()
+
+
+@atexit.register
+def _close_all() -> None:
+    for pool in list(_pools):
+        pool.close()
+
+
+def _forget_all() -> None:
+    for pool in list(_pools):
+        pool._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,76 @@
+"""The loop of a worker: take a job, run its calls one at a time, and end with the channel."""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from lithops_shm.workers.channel import Channel
+
+__all__ = ["THREAD_CAPS", "Runner", "report", "serve", "waiting"]
+
+Report: TypeAlias = Callable[[bytes], None]
+# Given the job's payload and a way to report, it gives what runs a call's payload.
+Runner: TypeAlias = Callable[[bytes, Report], Callable[[bytes], None]]
+
+# In a worker, how the call it runs reports to whoever follows its job; elsewhere ``None``.
+report: Report | None = None
+_tell: Callable[..., None] | None = None
+
+# One worker a core is enough for it: libraries that would start a thread a core each are told so.
+_POOLS_OF_THREADS = """
+    ARROW_IO_THREADS MKL_NUM_THREADS NUMEXPR_NUM_THREADS OMP_NUM_THREADS OPENBLAS_NUM_THREADS POLARS_MAX_THREADS
+    VECLIB_MAXIMUM_THREADS"""
+THREAD_CAPS = dict.fromkeys(_POOLS_OF_THREADS.split(), "1")
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Around waiting for other calls in a worker: one of them may have its place meanwhile. Elsewhere, nothing."""
+    if _tell is None:
+        yield
+        return
+    _tell("waits", True)
+    try:
+        yield
+    finally:
+        _tell("waits", False)
+
+
+def serve(channel: Channel) -> None:
+    """Run what comes through the channel until it is closed."""
+    global report, _tell
+    _tell = channel.send
+    report = functools.partial(channel.send, "report")
+    faulthandler.enable()  # a segmentation fault leaves its stack in what the client shows
+    _own_randomness()
+    run: Callable[[bytes], None] | None = None
+    while True:
+        try:
+            kind, *fields = channel.receive()
+        except EOFError:
+            return
+        if kind == "job":
+            runner, payload, environ, directory = fields
+            os.environ.clear()
+            os.environ.update(environ)
+            os.chdir(directory)
+            module, _, name = runner.partition(":")
+            run = getattr(importlib.import_module(module), name)(payload, report)
+        else:
+            assert run is not None, "a call came before its job"
+            run(fields[0])
+            channel.send("done")
+        del fields  # what a call was given must not live until the next one comes
+
+
+def _own_randomness() -> None:
+    """Forks of one process would draw the same numbers; `random` sees to itself."""
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()

@@ -1,0 +1,169 @@
+"""The process the workers are forked from: warm, with one thread, and gone with all of them when its client is.
+
+A fork of it takes two milliseconds where an interpreter takes hundreds. It is forked from safely, because it starts no
+threads and holds no locks; the client, which has threads, is never forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from typing import NoReturn
+
+from lithops_shm.workers.channel import Channel
+
+__all__ = ["FORK", "KILL", "REQUEST", "main"]
+
+# A request is one letter and a number; FORK comes with two descriptors: the worker's socket and its standard error.
+REQUEST = struct.Struct("!cq")
+FORK, KILL = b"F", b"K"
+
+_LOOKS_FOR_CLIENT_S = 1.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+# Where memory runs out, the kernel takes the worker that used it before the client that waits for it (proc(5)).
+_OOM_SCORE = "500"
+
+
+def main() -> NoReturn:
+    """``python -c ... <descriptor of the control socket> <pid of the client> <module to preload> ...``"""
+    descriptor, client, *preload = sys.argv[1:]
+    # `python -c` puts the working directory first; a module lying there is not part of this environment.
+    if sys.path and sys.path[0] == "":
+        del sys.path[0]
+    control = socket.socket(fileno=int(descriptor))
+    for name in preload:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # so that a collection in a worker does not touch, and so copy, every page shared with this process
+    _Zygote(control, int(client)).run()
+
+
+class _Zygote:
+    def __init__(self, control: socket.socket, client: int) -> None:
+        self._control = control
+        self._channel = Channel(control)
+        self._client = client
+        self._children: set[int] = set()
+        self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+        os.set_blocking(self._wakes, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def run(self) -> NoReturn:
+        """Fork and reap until the client is gone."""
+        try:
+            self._channel.send("ready")
+            while os.getppid() == self._client:
+                readable, _, _ = select.select([self._control.fileno(), self._woken], [], [], _LOOKS_FOR_CLIENT_S)
+                if self._woken in readable:
+                    os.read(self._woken, 4096)
+                if self._control.fileno() in readable and not self._serve():
+                    break
+                self._reap()
+        except OSError:
+            pass  # the client went away in the middle of a message
+        for child in self._children:
+            _kill(child)
+        os._exit(0)
+
+    def _serve(self) -> bool:
+        """One request; ``False`` when the client is gone."""
+        data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
+        while data and len(data) < REQUEST.size:
+            data += self._control.recv(REQUEST.size - len(data))
+        if len(data) < REQUEST.size:
+            return False
+        letter, number = REQUEST.unpack(data)
+        if letter == FORK:
+            self._fork(number, *descriptors)
+        elif number in self._children:
+            _kill(number)
+        return True
+
+    def _fork(self, number: int, descriptor: int, output: int) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._channel.send("refused", number, f"the system allows no more processes: {error}")
+            pid = -1
+        if pid == 0:
+            self._become_worker(descriptor, output)
+        os.close(descriptor)
+        os.close(output)
+        if pid > 0:
+            self._children.add(pid)
+            self._channel.send("forked", number, pid)
+
+    def _become_worker(self, descriptor: int, output: int) -> NoReturn:
+        code = 1
+        try:
+            zygote = os.getppid()
+            os.setsid()  # a group of its own: what it starts is killed with it, and Ctrl-C at the terminal passes it by
+            _die_with(zygote)
+            with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+                file.write(_OOM_SCORE)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.close(self._woken)
+            os.close(self._wakes)
+            self._control.close()
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.close(null)
+            os.close(output)
+
+            from lithops_shm.workers.worker import serve
+
+            serve(Channel(socket.socket(fileno=descriptor)))
+            code = 0
+        except BaseException:  # noqa: BLE001  (this process ends with it, and says so)
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(BaseException):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._children.discard(pid)
+            _kill(pid)  # whatever it started and left behind
+            self._channel.send("exited", pid, status)
+
+
+def _kill(pid: int) -> None:
+    """SIGKILL a worker and its process group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _die_with(parent: int) -> None:
+    """Have this process killed when its parent dies, by whatever signal; where the system can (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died just before
+        os._exit(1)
