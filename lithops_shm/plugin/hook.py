@@ -13,37 +13,76 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
 
-__all__ = ["BackendFinder", "install", "is_installed"]
+__all__ = ["BackendFinder", "RegisteringLoader", "install", "is_installed"]
 
 # The name Lithops imports -> the package of ours that is loaded under it, as a path below this one.
 BACKENDS = {
     "lithops.storage.backends.shm": "storage",
+    "lithops.serverless.backends.shm": "compute",
     "lithops.monitoring.backends.shm": "monitoring",
+    "lithops.monitoring.backends.shm_polling": "polling",
 }
+# Lithops knows its compute backends from a table in this module; ours has to be in it.
+CONSTANTS = "lithops.constants"
 
 
 class BackendFinder:
-    """A meta-path finder that answers for the names in `BACKENDS` and for no other."""
+    """A meta-path finder that answers for the names in `BACKENDS`, and for `CONSTANTS`, and for no other."""
 
     @staticmethod
     def find_spec(
         name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
         """The spec of one of our packages under Lithops' name for it, or ``None`` at once for any other name."""
-        if name not in BACKENDS:
+        if name not in BACKENDS and name != CONSTANTS:
             return None
-        from importlib.util import spec_from_file_location
-        from os.path import dirname, join
+        from importlib.machinery import PathFinder
 
-        package = join(dirname(__file__), BACKENDS[name])
-        return spec_from_file_location(name, join(package, "__init__.py"), submodule_search_locations=[package])
+        spec = PathFinder.find_spec(name, path, target)
+        if name == CONSTANTS:
+            if spec is not None and spec.loader is not None:
+                spec.loader = RegisteringLoader(spec.loader)  # type: ignore[assignment]  # a loader by its methods
+        elif spec is None:  # should Lithops get a backend of that name some day, it is not hidden
+            from importlib.util import spec_from_file_location
+            from os.path import dirname, join
+
+            package = join(dirname(__file__), BACKENDS[name])
+            spec = spec_from_file_location(name, join(package, "__init__.py"), submodule_search_locations=[package])
+        return spec
+
+
+class RegisteringLoader:
+    """Loads Lithops' constants as `loader` does, and adds our name to its table of compute backends."""
+
+    def __init__(self, loader: "Any") -> None:
+        self._loader = loader
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: "ModuleType") -> None:
+        self._loader.exec_module(module)
+        register(module)
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._loader, name)  # for those who ask a loader for sources and files
+
+
+def register(constants: "Any") -> None:
+    """Add our name to Lithops' table of compute backends; twice is once."""
+    if "shm" not in constants.SERVERLESS_BACKENDS:
+        constants.SERVERLESS_BACKENDS += ("shm",)
 
 
 def install() -> None:
     """Put the finder in place; doing it twice is doing it once."""
     if not is_installed():
-        sys.meta_path.append(BackendFinder)
+        sys.meta_path.insert(0, BackendFinder)
+        if CONSTANTS in sys.modules:
+            register(sys.modules[CONSTANTS])
 
 
 def is_installed() -> bool:

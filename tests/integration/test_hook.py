@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 import lithops
@@ -55,12 +54,6 @@ def test_installing_twice_is_installing_once() -> None:
     assert hook.is_installed()
 
 
-def test_a_backend_of_that_name_in_lithops_itself_would_come_first() -> None:
-    """Should Lithops get a backend `shm` some day, it is not hidden."""
-    hook.install()
-    assert sys.meta_path.index(hook.BackendFinder) > sys.meta_path.index(PathFinder)
-
-
 @pytest.fixture
 def copied_lithops(tmp_path: Path) -> Path:
     """A copy of Lithops in a place of its own, as workers on localhost import it."""
@@ -83,6 +76,31 @@ def test_a_copy_of_lithops_finds_it_too(copied_lithops: Path, name: str) -> None
     theirs, ours = run.stdout.split()
     assert Path(theirs).is_relative_to(copied_lithops)
     assert Path(ours) == Path(lithops_shm.__file__).parent / "plugin" / hook.BACKENDS[name] / "__init__.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backend_of_that_name_in_lithops_itself_comes_first(copied_lithops: Path, name: str) -> None:
+    """Should Lithops get one some day, it is not hidden."""
+    package = copied_lithops.joinpath(*name.split("."))
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    run = run_with(copied_lithops, f"import importlib; print(importlib.import_module({name!r}).__file__)")
+    assert Path(run.stdout.strip()) == package / "__init__.py", run.stderr
+
+
+def test_lithops_knows_the_compute_backend(copied_lithops: Path) -> None:
+    """Of its copies too, and whether the hook or Lithops is there first; of the source, the loader tells as ever."""
+    code = """
+import inspect, sys
+from lithops import constants
+from lithops_shm.plugin import hook
+sys.meta_path.remove(hook.BackendFinder)
+constants.SERVERLESS_BACKENDS = tuple(name for name in constants.SERVERLESS_BACKENDS if name != "shm")
+hook.install()
+print(constants.SERVERLESS_BACKENDS.count("shm"), "SERVERLESS_BACKENDS" in inspect.getsource(constants))
+"""
+    assert "shm" in lithops.constants.SERVERLESS_BACKENDS
+    assert run_with(copied_lithops, code).stdout == "1 True\n"
 
 
 def test_another_lithops_is_refused_by_version(copied_lithops: Path) -> None:

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.store import inspect, reclaim
@@ -54,36 +54,23 @@ def add_up(ref):
 """
 
 
-@pytest.fixture
-def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
-    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
-
-
-@pytest.fixture
-def environment(settings: StoreSettings, tmp_path: Path) -> dict[str, str]:
-    """A Lithops config file with a store of its own, and a home and temporary directory for what Lithops leaves."""
-    config = tmp_path / "lithops.yaml"
-    section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
-    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
-    # Not the directory of this Python first in PATH: workers have to find it all the same.
-    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+def program(body: str) -> str:
+    lines = ['if __name__ == "__main__":', *(f"    {line}" for line in body.strip().splitlines())]
+    return JOB + "\n" + "\n".join(lines) + "\n"
 
 
 def script(tmp_path: Path, body: str) -> list[str]:
     path = tmp_path / "job.py"
-    lines = ['if __name__ == "__main__":', *(f"    {line}" for line in body.strip().splitlines())]
-    path.write_text(JOB + "\n" + "\n".join(lines) + "\n")
+    path.write_text(program(body))
     return [sys.executable, str(path)]
 
 
-def run(tmp_path: Path, environment: dict[str, str], body: str) -> subprocess.CompletedProcess[str]:
+def fails(tmp_path: Path, environment: dict[str, str], body: str) -> str:
+    """Run a program that has to fail; gives what it says."""
     command = script(tmp_path, body)
-    return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
-
-
-def answer(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip().splitlines()[-1]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
+    assert done.returncode != 0
+    return done.stderr
 
 
 JOBS = {
@@ -109,28 +96,30 @@ print(fe.call_async(add_up, ref).result())""",
 }
 
 
+@pytest.mark.parametrize("compute", ["shm", "localhost"])
 @pytest.mark.parametrize(("body", "expected"), JOBS.values(), ids=JOBS)
-def test_jobs(tmp_path: Path, environment: dict[str, str], body: str, expected: str) -> None:
-    assert answer(run(tmp_path, environment, f"fe = lithops.FunctionExecutor()\n{body}")) == expected
+def test_jobs(run: Callable[..., str], body: str, expected: str) -> None:
+    assert run(program(f"fe = lithops.FunctionExecutor()\n{body}")).splitlines()[-1] == expected
 
 
-def test_nobody_imports_us(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_nobody_imports_us(run: Callable[..., str]) -> None:
     body = "import lithops.storage.backends.shm as found; print(found.StorageBackend.__name__)"
-    assert answer(run(tmp_path, environment, body)) == "ShmStorageBackend"
+    assert run(program(body)) == "ShmStorageBackend"
 
 
-def test_an_argument_is_enough(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_an_argument_is_enough(run: Callable[..., str], environment: dict[str, str]) -> None:
     del environment["LITHOPS_CONFIG_FILE"]
     body = "fe = lithops.FunctionExecutor(storage='shm'); print(fe.get_result(fe.map(double, [1])), fe.storage.backend)"
-    assert answer(run(tmp_path, environment, body)) == "[2] shm"
+    assert run(program(body)).splitlines()[-1] == "[2] shm"
 
 
+@pytest.mark.parametrize("compute", ["shm", "localhost"])
 def test_a_failing_call_says_why_and_leaves_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = run(tmp_path, environment, "fe = lithops.FunctionExecutor(); fe.get_result(fe.map(fail, [1]))")
-    assert done.returncode != 0
-    assert "call 1 failed" in done.stderr
+    body = "fe = lithops.FunctionExecutor(); fe.get_result(fe.map(fail, [1]))"
+    assert "call 1 failed" in fails(tmp_path, environment, body)
 
 
+@pytest.mark.parametrize("compute", ["shm", "localhost"])
 def test_interrupting_leaves_nothing(tmp_path: Path, environment: dict[str, str], settings: StoreSettings) -> None:
     body = """with lithops.FunctionExecutor() as fe:
     fs = fe.map(wait_for_ever, [1])
@@ -175,13 +164,13 @@ def test_compute_elsewhere_is_refused_before_anything_is_made(
     tmp_path: Path, environment: dict[str, str], settings: StoreSettings
 ) -> None:
     body = "lithops.FunctionExecutor(backend='k8s', storage='shm')"
-    done = run(tmp_path, environment, body)
-    assert "functions on 'k8s' run on another" in done.stderr or "kubernetes" in done.stderr.lower()
+    said = fails(tmp_path, environment, body)
+    assert "functions on 'k8s' run on another" in said or "kubernetes" in said.lower()
     assert not os.path.exists(str(settings.directory))
 
 
 def test_the_command_line_keeps_what_it_puts(
-    tmp_path: Path, environment: dict[str, str], settings: StoreSettings
+    run: Callable[..., str], tmp_path: Path, environment: dict[str, str], settings: StoreSettings
 ) -> None:
     lithops = str(Path(sys.executable).parent / "lithops")
     (tmp_path / "data.txt").write_text("hello")
@@ -195,7 +184,7 @@ def test_the_command_line_keeps_what_it_puts(
     storage("put", "data.txt", "bucket")
     assert "data.txt" in storage("list", "bucket")
     body = "print(lithops.Storage(backend='shm').get_object('bucket', 'data.txt'))"
-    assert answer(run(tmp_path, environment, body)) == "b'hello'"
+    assert run(program(body)) == "b'hello'"
     (tmp_path / "data.txt").unlink()
     storage("get", "bucket", "data.txt")
     assert (tmp_path / "data.txt").read_text() == "hello"

@@ -1,18 +1,15 @@
 """Jobs one after the other on one executor, and a command line beside a client at work."""
 
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
-
-from lithops_shm.config import StoreSettings
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-# Stock Lithops starts no task runners for a job that comes right after the one before; see plugin/monitoring/manager.
+# Stock Lithops starts no task runners for a job that comes right after the one before; see plugin/polling/manager.
 SEQUENCE = """
 import faulthandler
 import lithops
@@ -46,27 +43,10 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
-    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
-
-
-@pytest.fixture
-def environment(settings: StoreSettings, tmp_path: Path) -> dict[str, str]:
-    config = tmp_path / "lithops.yaml"
-    section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
-    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
-    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
-
-
-def test_calls_in_a_row_all_run(tmp_path: Path, environment: dict[str, str]) -> None:
-    (tmp_path / "job.py").write_text(SEQUENCE)
-    done = subprocess.run(
-        [sys.executable, "job.py"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("compute", ["shm", "localhost"])
+def test_calls_in_a_row_all_run(run: Callable[..., str]) -> None:
     expected = [f"failed {number}" if number % 3 == 2 else number for number in range(12)]
-    assert done.stdout.strip().splitlines()[-1] == str(expected)
+    assert run(SEQUENCE).splitlines()[-1] == str(expected)
 
 
 def test_the_command_line_works_beside_a_client(tmp_path: Path, environment: dict[str, str]) -> None:

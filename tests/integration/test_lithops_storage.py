@@ -1,13 +1,12 @@
 """The storage backend where Lithops takes it: its cleaner, its command line, and into the functions it ships."""
 
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.store import inspect
@@ -81,39 +80,13 @@ other(["storage"])
 """
 
 
-@pytest.fixture
-def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
-    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
+def test_a_cloud_storage_goes_along_into_functions(run: Callable[..., str]) -> None:
+    assert run(CLOUD_STORAGE).endswith("['from-1', 'from-2'] b'2'")
 
 
-@pytest.fixture
-def environment(settings: StoreSettings, tmp_path: Path, cleaner_finishes: None) -> dict[str, str]:
-    """A Lithops config file with a store of its own; Lithops' cleaner ends before the store is looked at."""
-    config = tmp_path / "lithops.yaml"
-    section = {"directory": settings.directory, "spill_directory": settings.spill_directory}
-    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
-    # On its own storage, Lithops' localhost runs whatever `python` comes first.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    home = str(tmp_path)
-    return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": home, "TMPDIR": home, "PATH": path}
-
-
-def run(tmp_path: Path, environment: dict[str, str], program: str, *arguments: str) -> str:
-    path = tmp_path / "job.py"
-    path.write_text(program)
-    command = [sys.executable, str(path), *arguments]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def test_a_cloud_storage_goes_along_into_functions(tmp_path: Path, environment: dict[str, str]) -> None:
-    assert run(tmp_path, environment, CLOUD_STORAGE).endswith("['from-1', 'from-2'] b'2'")
-
-
-def test_objects_are_partitioned_as_on_localhost_storage(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_objects_are_partitioned_as_on_localhost_storage(run: Callable[..., str]) -> None:
     found = {
-        name: [line for line in run(tmp_path, environment, PARTITIONED, name).splitlines() if line.startswith("found")]
+        name: [line for line in run(PARTITIONED, name).splitlines() if line.startswith("found")]
         for name in ("shm", "localhost")
     }
     assert found["shm"] == found["localhost"]
@@ -122,9 +95,9 @@ def test_objects_are_partitioned_as_on_localhost_storage(tmp_path: Path, environ
 
 
 def test_the_cleaner_finds_an_empty_bucket_when_the_session_is_gone(
-    tmp_path: Path, environment: dict[str, str], shm_directory: Path
+    run: Callable[..., str], tmp_path: Path, shm_directory: Path
 ) -> None:
-    assert run(tmp_path, environment, CLEANED).endswith("[2, 4]")
+    assert run(CLEANED).endswith("[2, 4]")
     (log,) = list(tmp_path.glob("lithops-*/cleaner"))
     deadline = time.monotonic() + 60
     while "Cleaner finished" not in _text(log / "cleaner.log") and time.monotonic() < deadline:
@@ -159,10 +132,8 @@ def test_the_module_of_the_command_line_keeps_too(
     )
 
 
-def test_another_programs_command_named_storage_keeps_nothing(
-    tmp_path: Path, environment: dict[str, str], shm_directory: Path
-) -> None:
-    run(tmp_path, environment, OTHER_COMMAND)
+def test_another_programs_command_named_storage_keeps_nothing(run: Callable[..., str], shm_directory: Path) -> None:
+    run(OTHER_COMMAND)
     assert not shm_directory.exists()
 
 

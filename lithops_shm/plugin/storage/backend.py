@@ -14,9 +14,10 @@ from lithops.libs.globber import match
 from lithops.storage.utils import StorageNoSuchKeyError
 
 from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError, ShmError
+from lithops_shm.plugin import running
+from lithops_shm.plugin.section import store_settings
 from lithops_shm.plugin.storage import ranges
 from lithops_shm.plugin.storage.arguments import require_harmless
-from lithops_shm.plugin.storage.config import settings_of
 from lithops_shm.plugin.storage.errors import as_lithops_error
 from lithops_shm.plugin.storage.files import save, store_data, store_file
 from lithops_shm.plugin.storage.objects import entry, etag, modified
@@ -43,7 +44,7 @@ class ShmStorageBackend:
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        settings = settings_of(config)
+        settings = store_settings(config)
         if _is_lithops_storage_put():
             # The command ends at once: what it stores has no process to live for.
             settings = replace(settings, lifetime=KEPT)
@@ -106,13 +107,21 @@ class ShmStorageBackend:
         header = extra.get("Range")
         with as_lithops_error(bucket_name, key):
             if header is None and not stream:
-                return self.store.read(bucket_name, key)
+                return self._read(bucket_name, key)
             # A range is taken of the object it was measured on, should another replace it meanwhile.
             view = self.store.attach(bucket_name, key).view
             if header is not None:
                 start, stop = ranges.resolve(header, len(view))
                 view = view[start:stop]
             return SegmentStream(view) if stream else bytes(view)
+
+    def _read(self, bucket: str, key: str) -> bytes:
+        try:
+            return self.store.read(bucket, key)
+        except SegmentNotFoundError:
+            if not running.wait(key):
+                raise
+        return self.store.read(bucket, key)
 
     def upload_file(
         self, file_name: str, bucket: str, key: str | None = None, extra_args: Any = None, config: Any = None

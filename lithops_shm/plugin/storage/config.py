@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from types import FrameType
 from typing import Any
 
-from lithops_shm.config import SECTION, StoreSettings
-from lithops_shm.errors import UnsupportedError
+from lithops.constants import LOCALHOST, SERVERLESS
 
-__all__ = ["load_config", "require_local_compute", "settings_of"]
+from lithops_shm.config import LIFETIMES, SECTION
+from lithops_shm.errors import UnsupportedError
+from lithops_shm.plugin.callers import local_of
+from lithops_shm.plugin.compute.config import load_config as load_compute_config
+from lithops_shm.plugin.section import store_settings, worker_settings
+
+__all__ = ["load_config", "require_local_compute"]
 
 # Compute backends whose functions run on this machine and see its memory.
-LOCAL_COMPUTE = ("localhost",)
+LOCAL_COMPUTE = (SECTION, "localhost")
 # The storage that belongs to a compute backend elsewhere, by how its name begins.
 _STORAGE_OF = {
     "aws_": "aws_s3",
@@ -24,8 +28,7 @@ _STORAGE_OF = {
     "ibm_": "ibm_cos",
     "oracle_": "oracle_oss",
 }
-# What Lithops writes into a backend's section by itself.
-_INJECTED = ("user_agent",)
+_POLLING = "shm_polling"
 # Seconds between two looks at the storage for finished calls. Listing a job's directory in memory takes well under
 # a millisecond; Lithops' default for storage in general is 2, for localhost 0.1.
 _MONITORING_INTERVAL_S = 0.05
@@ -42,37 +45,41 @@ def load_config(config_data: dict[str, Any]) -> None:
         When the functions would run where this machine's memory is not.
     """
     lithops = config_data.setdefault("lithops", {})
-    if _functions_will_run():
-        require_local_compute(config_data)
     section = config_data.get(SECTION)
-    settings = settings_of(section)
+    settings = store_settings(section)
     config_data[SECTION] = {**(section or {}), "storage_bucket": settings.storage_bucket}
-    lithops.setdefault("monitoring", SECTION)
+    overwrite = _overwrite_of_executor()
+    if overwrite is not None:
+        if _warm_workers_apply(config_data, overwrite):
+            lithops.update(mode=SERVERLESS, backend=SECTION)
+            config_data[SECTION].update(overwrite.get("backend") or {})
+            load_compute_config(config_data)
+        require_local_compute(config_data)
+    lithops.setdefault("monitoring", SECTION if lithops.get("backend") == SECTION else _POLLING)
+    if lithops["monitoring"] == SECTION and settings.lifetime == LIFETIMES[0]:
+        # Ours deletes what a job leaves (see `leftovers`), so that Lithops need not start a process for it.
+        config_data[SECTION].setdefault("data_cleaner", lithops.get("data_cleaner", True))
+        lithops.setdefault("data_cleaner", False)
     lithops.setdefault("monitoring_interval", _MONITORING_INTERVAL_S)
 
 
-def settings_of(section: Any) -> StoreSettings:
-    """The settings in a section of a Lithops configuration, without what Lithops adds to it."""
-    if isinstance(section, dict):
-        section = {key: value for key, value in section.items() if key not in _INJECTED}
-    return StoreSettings.from_mapping(section)
+def _warm_workers_apply(config_data: dict[str, Any], overwrite: dict[str, Any]) -> bool:
+    """Whether functions that would run on Lithops' localhost, because nobody said otherwise, get warm workers."""
+    asked_for = (overwrite.get("lithops") or {}).get("backend")
+    opted_out = worker_settings(config_data[SECTION]).compute != SECTION
+    return config_data["lithops"].get("backend") == LOCALHOST and asked_for != LOCALHOST and not opted_out
 
 
-def _functions_will_run() -> bool:
-    """Whether Lithops is configuring an executor, and not a `Storage` on its own.
+def _overwrite_of_executor() -> dict[str, Any] | None:
+    """What an executor that Lithops is configuring was called with; ``None`` for a `Storage` on its own.
 
     A `Storage` is always here, whatever compute its configuration names for other occasions. Lithops calls us from
     the same function for both, and no value tells them apart for sure: a user may have set each of those that
-    `default_config` fills in, or pass an executor's whole configuration to a `Storage`. Who called does.
+    `default_config` fills in, or pass an executor's whole configuration to a `Storage`. Who called does, and it alone
+    knows what was an argument, and what a default.
     """
-    from lithops.config import default_config
-
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code is default_config.__code__:
-            return True
-        frame = frame.f_back
-    return False
+    overwrite: dict[str, Any] | None = local_of("default_config", "config_overwrite")
+    return overwrite
 
 
 def require_local_compute(config_data: dict[str, Any]) -> None:
@@ -94,7 +101,7 @@ def require_local_compute(config_data: dict[str, Any]) -> None:
         instead = f"storage='{theirs}'" if theirs else "an object storage that they reach, such as storage='minio'"
         raise UnsupportedError(
             f"storage 'shm' is the memory of this machine, and functions on '{backend}' run on another: use it with "
-            f"backend='{LOCAL_COMPUTE[0]}', or keep '{backend}' with {instead}"
+            f"backend='{SECTION}', or keep '{backend}' with {instead}"
         )
     section = config_data.get("localhost") or {}
     runtime = section.get("runtime")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lithops_shm.plugin.monitoring.manager import wait_for_idle_manager
+from lithops_shm.plugin.polling.manager import wait_for_idle_manager
 
 
 class Handler:

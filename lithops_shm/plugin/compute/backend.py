@@ -1,0 +1,242 @@
+"""Lithops' jobs on the pool, and the pool's events as Lithops' statuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import pkgutil
+import sys
+import threading
+import time
+from collections.abc import Collection
+from typing import Any
+
+from lithops.constants import COMPUTE_CLI_MSG
+from lithops.storage.utils import create_status_key
+from lithops.utils import BackendType
+from lithops.version import __version__
+
+from lithops_shm.config import SECTION, WorkerSettings
+from lithops_shm.errors import CallTimeoutError, WorkerDiedError, WorkerOutOfMemoryError, WorkerPoolError
+from lithops_shm.plugin import running
+from lithops_shm.plugin.callers import local_of
+from lithops_shm.plugin.monitoring.mailbox import mailbox
+from lithops_shm.plugin.section import worker_settings
+from lithops_shm.workers import Call, Death, Event, Job, Pool, worker
+from lithops_shm.workers.death import Cause
+from lithops_shm.workers.job import EventKind
+
+__all__ = ["ShmComputeBackend"]
+
+logger = logging.getLogger(__name__)
+
+_RUNNER = "lithops_shm.plugin.compute.runner:open_job"
+_PRELOAD = (_RUNNER.partition(":")[0], "lithops.storage.backends.shm", "lithops.monitoring.backends.shm")
+# Lithops ends a call five seconds before its runtime ends; this one never does.
+_RUNTIME_TIMEOUT_S = 10 * 365 * 86_400
+_MB = 1_000_000
+
+_lock = threading.Lock()
+_pools: dict[tuple[int, WorkerSettings], Pool] = {}
+
+
+def shared_pool(settings: WorkerSettings) -> Pool:
+    """The pool of this process with those settings: executors share it."""
+    with _lock:
+        key = (os.getpid(), settings)
+        if key not in _pools:
+            _pools[key] = Pool(settings, preload=_PRELOAD)
+        return _pools[key]
+
+
+class ShmComputeBackend:
+    """Functions in warm workers on this machine, through the methods Lithops calls.
+
+    Parameters
+    ----------
+    config:
+        The section `shm`.
+    internal_storage:
+        Lithops' storage of the executor, whichever backend it has.
+    """
+
+    name = SECTION
+    type = BackendType.BATCH.value
+
+    def __init__(self, config: dict[str, Any], internal_storage: Any) -> None:
+        self.config = config
+        self._storage = internal_storage
+        self._settings = worker_settings(config)
+        self._pool = shared_pool(self._settings)
+        self._pool.start()
+        self._job_keys: set[str] = set()
+        logger.info(COMPUTE_CLI_MSG.format("Shared memory workers"))
+
+    def invoke(self, runtime_name: str, runtime_memory: int, payload: dict[str, Any]) -> str:
+        """Run the calls of a job; gives its key at once."""
+        shared = {key: value for key, value in payload.items() if key not in ("call_ids", "data_byte_ranges")}
+        ranges = payload["data_byte_ranges"]
+        calls = tuple(Call(call_id, pickle.dumps((call_id, ranges[int(call_id)]))) for call_id in payload["call_ids"])
+        job_key: str = payload["job_key"]
+        statuses = _Statuses(payload, self._storage)
+        self._job_keys = {job_key, *filter(running.is_running, self._job_keys)}
+        running.begin(job_key, statuses.keys, lambda: self._pool.cancel([job_key], kill=True))
+        job = Job(
+            job_key,
+            _RUNNER,
+            pickle.dumps(shared),
+            calls,
+            statuses,
+            group=payload["executor_id"],
+            environ=dict(os.environ),
+            directory=_directory(),
+            timeout_s=payload["execution_timeout"],
+            memory_bytes=(payload["runtime_memory"] or 0) * _MB,
+            retries=self._settings.retries,
+        )
+        self._pool.submit(job)
+        return job_key
+
+    def clear(self, job_keys: Collection[str] | None = None) -> None:
+        """End the calls of jobs nobody waits for any longer: all of the executor's, or those of a job that failed.
+
+        After a job that went well Lithops calls this too, also when it was waited for in part; its other calls go on.
+        """
+        if job_keys is None:
+            running.cancel(self._job_keys)
+        elif local_of("clear", "exception") is not None:
+            running.cancel(job_keys)
+
+    def clean(self, **options: Any) -> None:
+        """Nothing is deployed, so there is nothing to remove."""
+
+    def deploy_runtime(self, runtime_name: str, memory: int, timeout: int) -> dict[str, Any]:
+        """What workers can import, and which Python and Lithops they run: those of this process."""
+        return {
+            "preinstalls": _installed(),
+            "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
+            "lithops_version": __version__,
+        }
+
+    def build_runtime(self, runtime_name: str, file: str, extra_args: Any = ()) -> None:
+        """Nothing is built: workers run this Python."""
+
+    def delete_runtime(self, runtime_name: str, memory: int, version: str = __version__) -> None:
+        """Nothing is deployed."""
+
+    def list_runtimes(self, runtime_name: str = "all") -> list[Any]:
+        """Nothing is deployed."""
+        return []
+
+    def get_runtime_key(self, runtime_name: str, memory: int, version: str = __version__) -> str:
+        """A name for this Python and what is installed for it."""
+        environment = hashlib.sha256("\0".join([sys.executable, *sys.path]).encode()).hexdigest()[:12]
+        return f"{SECTION}/{version}/{runtime_name}-{environment}"
+
+    def calc_cost(self, runtimes: Any, memory: Any, *arguments: Any, **options: Any) -> float:
+        """USD for calls that took `runtimes` seconds each with `memory` MB each: a machine of one's own bills none."""
+        return 0.0
+
+    def get_runtime_info(self) -> dict[str, Any]:
+        """The limits the executor reports."""
+        return {
+            "runtime_name": f"python{sys.version_info[0]}.{sys.version_info[1]}",
+            "runtime_memory": self._settings.runtime_memory,
+            "runtime_timeout": _RUNTIME_TIMEOUT_S,
+            "max_workers": self._pool.slots,
+        }
+
+
+class _Statuses:
+    """Follows a job: passes on what workers report, and speaks for those that died."""
+
+    def __init__(self, payload: dict[str, Any], storage: Any) -> None:
+        self._executor_id: str = payload["executor_id"]
+        self._job_id: str = payload["job_id"]
+        self._timeout_s: float = payload["execution_timeout"]
+        self._submitted: float = payload["host_submit_tstamp"]
+        self._chunksize: int = payload["chunksize"]
+        self._started: dict[str, float] = {}
+        self.keys = [self._key(call_id) for call_id in payload["call_ids"]]
+        self._storage = storage
+
+    def __call__(self, event: Event) -> None:
+        if event.kind is EventKind.STARTED:
+            self._started[event.call_id] = time.time()
+        elif event.kind is EventKind.REPORT:
+            self._deliver(json.loads(event.report))
+        elif event.kind is EventKind.RETRIED and event.death is not None:
+            logger.warning("call %s runs again: %s", self._name(event.call_id), event.death.reason)
+        elif event.kind is EventKind.DIED and event.death is not None:
+            status = self._status_of(event.call_id, event.death)
+            # Whatever storage it is may take its time, and the pool has none.
+            threading.Thread(target=self._store_and_deliver, args=(status,), daemon=True).start()
+
+    def _deliver(self, status: dict[str, Any]) -> None:
+        own = (status["executor_id"], status["job_id"]) == (self._executor_id, self._job_id)
+        if own and status["type"] == "__end__" and not running.arrived(self._key(status["call_id"])):
+            return  # it was cancelled, or died after it had said its last
+        mailbox(self._executor_id).put(status)
+        # In a worker, the client above wants to know too: a function may hand back the futures of its own executor.
+        if worker.report is not None:
+            worker.report(json.dumps(status).encode())
+
+    def _store_and_deliver(self, status: dict[str, Any]) -> None:
+        try:
+            self._storage.put_data(self._key(status["call_id"]), json.dumps(status))
+        except Exception:
+            logger.exception("the end of call %s could not be stored", self._name(status["call_id"]))
+        self._deliver(status)
+
+    def _key(self, call_id: str) -> str:
+        key: str = create_status_key(self._executor_id, self._job_id, call_id)
+        return key
+
+    def _name(self, call_id: str) -> str:
+        return f"{self._executor_id}-{self._job_id}-{call_id}"
+
+    def _status_of(self, call_id: str, death: Death) -> dict[str, Any]:
+        started = self._started.get(call_id, time.time())
+        error = _error_of(death, self._name(call_id), self._timeout_s)
+        return {
+            "type": "__end__",
+            "exception": True,
+            "exc_info": str(pickle.dumps((type(error), error, None))),
+            "executor_id": self._executor_id,
+            "job_id": self._job_id,
+            "call_id": call_id,
+            "activation_id": f"pid-{death.pid}",
+            "chunksize": self._chunksize,
+            "host_submit_tstamp": self._submitted,
+            "worker_start_tstamp": started,
+            "worker_end_tstamp": time.time(),
+        }
+
+
+def _error_of(death: Death, call: str, timeout_s: float) -> Exception:
+    if death.cause is Cause.TIMED_OUT:
+        return CallTimeoutError(call, timeout_s)
+    if death.cause is Cause.UNAVAILABLE:
+        return WorkerPoolError(call, death.reason)
+    if death.cause is Cause.OUT_OF_MEMORY:
+        return WorkerOutOfMemoryError(call, death.reason, death.output)
+    return WorkerDiedError(call, death.reason, death.output)
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
+
+
+def _installed() -> list[list[Any]]:
+    """The modules workers find by themselves; those that lie beside the script are shipped with the job instead."""
+    named = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    roots = tuple(os.path.abspath(path) + os.sep for path in (sys.prefix, sys.base_prefix, sys.exec_prefix))
+    absolute = [os.path.abspath(path) for path in sys.path if path]
+    paths = [path for path in absolute if path in named or (path + os.sep).startswith(roots)]
+    return sorted([name, package] for _, name, package in pkgutil.iter_modules(paths))

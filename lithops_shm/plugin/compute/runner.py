@@ -1,0 +1,189 @@
+"""In a worker: one call of a Lithops job after the other, through Lithops' own JobRunner."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import os
+import pickle
+import resource
+import sys
+import time
+import traceback
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from lithops.config import extract_storage_config
+from lithops.constants import MONITORING_QUEUES_ENV, SESSION_ID_ENV, WORKER_ENV
+from lithops.future import ResponseFuture
+from lithops.monitoring import create_call_status
+from lithops.storage import InternalStorage
+from lithops.storage.utils import create_output_key
+from lithops.utils import setup_lithops_logger
+from lithops.worker.jobrunner import JobRunner
+from lithops.worker.utils import get_function_and_modules, get_function_data
+
+from lithops_shm.plugin.pointers import store_large
+from lithops_shm.workers import pool, worker
+
+__all__ = ["open_job"]
+
+logger = logging.getLogger(__name__)
+
+
+def open_job(payload: bytes, report: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Prepare a worker for a job; gives what runs one call."""
+    return _LithopsJob(SimpleNamespace(**pickle.loads(payload)))
+
+
+class _LithopsJob:
+    def __init__(self, job: SimpleNamespace) -> None:
+        self._job = job
+        self._storage: Any = None
+
+    def __call__(self, call: bytes) -> None:
+        call_id, data_range = pickle.loads(call)
+        task = SimpleNamespace(**vars(self._job))
+        task.call_id, task.call_ids, task.data_byte_ranges = call_id, [call_id], [data_range]
+        task.start_tstamp = time.time()
+        with _environment_of(task), _logs() as logs:
+            self._run(task, logs)
+        # Calls of an executor the function made run in a pool of this process, and end with it.
+        pool.join_all()
+
+    def _run(self, task: SimpleNamespace, logs: io.StringIO) -> None:
+        setup_lithops_logger(task.log_level)
+        if self._storage is None:
+            self._storage = InternalStorage(extract_storage_config(task.config))
+        status = create_call_status(task, self._storage)
+        status.send_init_event()
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        try:
+            if not hasattr(self._job, "func"):
+                self._job.func = get_function_and_modules(self._job, self._storage)
+            task.func = self._job.func
+            (task.data,) = get_function_data(task, self._storage)
+            _CallRunner(task, self._storage, status).run()
+        except Exception:  # noqa: BLE001  (it is the client's to see)
+            traceback.print_exc()
+            status.add("exception", True)
+            status.add("exc_info", str(pickle.dumps(sys.exc_info())))
+        _add_usage(status, before, resource.getrusage(resource.RUSAGE_SELF))
+        status.add("worker_end_tstamp", time.time())
+        status.add("logs", base64.b64encode(zlib.compress(logs.getvalue().encode(errors="replace"))).decode())
+        status.send_finish_event()
+
+
+class _CallRunner(JobRunner):  # type: ignore[misc]
+    """Lithops' runner of one call, in this process: statistics go into the status, large results into memory."""
+
+    def __init__(self, task: SimpleNamespace, storage: Any, status: Any) -> None:
+        # In place of Lithops' own, which opens a file for the statistics.
+        self.job = task
+        self.jobrunner_conn = SimpleNamespace(send=lambda message: None)
+        self.internal_storage = storage
+        self.lithops_config = task.config
+        self.output_key = create_output_key(task.executor_id, task.job_id, task.call_id)
+        self.stats = SimpleNamespace(write=_writer(status), close=lambda: None)
+
+    def _write_result(self, result: Any) -> bytes | None:
+        pointer = None
+        if result is not None and not _holds_futures(result):
+            pointer = store_large(result, self.internal_storage, f"{self.output_key}.segment")
+        if pointer is None:
+            written: bytes | None = super()._write_result(result)
+            return written
+        # Not sent along with the status, from which Lithops would read the object into every future it passes on.
+        self.stats.write("func_result_size", pointer.nbytes)
+        return pickle.dumps(pointer)
+
+    def _wait_futures(self, data: dict[str, Any]) -> None:
+        """As Lithops' own, which looks once a second."""
+        key = next(iter(data))
+        futures = data[key]
+        with worker.waiting():
+            found = [future.result(internal_storage=self.internal_storage, wait_dur_sec=_LOOKS_S) for future in futures]
+        data[key] = [
+            result for future, result in zip(futures, found, strict=True) if future.done and not future.futures
+        ]
+
+
+def _holds_futures(result: Any) -> bool:
+    """Whether these are calls the function made, whose results Lithops gives in their place."""
+    first = result[0] if isinstance(result, list) and result else result
+    return isinstance(first, ResponseFuture)
+
+
+_LOOKS_S = 0.005  # between looks for a status in shared memory, which cost microseconds
+
+
+def _writer(status: Any) -> Callable[[str, Any], None]:
+    """Statistics as Lithops reads them back from its file: numbers as numbers, all else as text."""
+
+    def write(key: str, value: Any) -> None:
+        if isinstance(value, bool):
+            status.add(key, value)
+            return
+        try:
+            status.add(key, float(value))
+        except (TypeError, ValueError):
+            status.add(key, str(value))
+
+    return write
+
+
+def _add_usage(status: Any, before: resource.struct_rusage, after: resource.struct_rusage) -> None:
+    elapsed = max(1e-9, time.time() - status.status["worker_start_tstamp"])
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    rss = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    status.add("worker_func_cpu_usage", [round(100 * (user + system) / elapsed, 1)])
+    status.add("worker_func_cpu_system_time", round(system, 8))
+    status.add("worker_func_cpu_user_time", round(user, 8))
+    status.add("worker_func_sent_net_io", 0)
+    status.add("worker_func_recv_net_io", 0)
+    status.add("worker_func_rss", rss)
+    status.add("worker_func_vms", rss)
+    status.add("worker_func_uss", rss)
+
+
+@contextmanager
+def _environment_of(task: SimpleNamespace) -> Iterator[None]:
+    """The variables Lithops gives a function."""
+    injected = {
+        "__LITHOPS_ACTIVATION_ID": uuid.uuid4().hex[:12],
+        "__LITHOPS_BACKEND": "Shared memory",
+        WORKER_ENV: "True",
+        "PYTHONUNBUFFERED": "True",
+        "LITHOPS_CONFIG": json.dumps(task.config),
+        SESSION_ID_ENV: f"{task.job_key}-{task.call_id}",
+        MONITORING_QUEUES_ENV: json.dumps(getattr(task, "monitoring_queues", None) or []),
+        **{key: str(value) for key, value in task.extra_env.items()},
+    }
+    replaced = {key: os.environ.get(key) for key in injected}
+    os.environ.update(injected)
+    try:
+        yield
+    finally:
+        for key, value in replaced.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+@contextmanager
+def _logs() -> Iterator[io.StringIO]:
+    """What is printed meanwhile."""
+    stream = io.StringIO()
+    out, error = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = stream
+    try:
+        yield stream
+    finally:
+        sys.stdout, sys.stderr = out, error

@@ -1,0 +1,94 @@
+"""The thread that applies pushed statuses to the futures of an executor."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+from lithops.monitoring.job_monitor import JobMonitor
+from lithops.monitoring.monitor import MessageMonitor
+
+from lithops_shm.plugin import running
+from lithops_shm.plugin.callers import local_of
+from lithops_shm.plugin.leftovers import leftovers
+from lithops_shm.plugin.monitoring.mailbox import forget, mailbox
+
+__all__ = ["PushMonitor"]
+
+# Between looks for what nobody tells of: calls that are over their timeout all the same, results that have been read.
+_LOOKS_S = 2.0
+_NEWS_S = 5.0
+
+
+class PushMonitor(MessageMonitor):  # type: ignore[misc]
+    """Waits in the executor's mailbox; a status is applied as soon as it is there."""
+
+    backend_name = "shm"
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._mailbox = mailbox(self.executor_id)
+        self._news = threading.Event()
+        self._leftovers = leftovers(self.executor_id)
+
+    def add_futures(self, fs: Any) -> None:
+        """Lithops' own; called when a job starts."""
+        fs = list(fs)
+        super().add_futures(fs)
+        self._leftovers.track(fs)
+
+    def remove_futures(self, fs: Any) -> None:
+        """Lithops' own; called when calls have been waited for, or when waiting for them has failed."""
+        fs = list(fs)
+        super().remove_futures(fs)
+        if local_of("wait", "e") is not None:
+            running.cancel({future.job_key for future in fs})
+        self._sweep()
+
+    def _sweep(self) -> None:
+        if self.config.get("data_cleaner"):
+            self._leftovers.sweep(self.internal_storage)
+
+    def run(self) -> None:
+        """Apply statuses until :meth:`stop`."""
+        looked = time.monotonic()
+        while self.should_run:
+            try:
+                message = self._mailbox.get(timeout=_LOOKS_S)
+            except queue.Empty:
+                message = None
+            if message is not None and not self.should_run:
+                self._mailbox.put(message)  # for the monitor that takes over
+            elif message is not None:
+                self._apply_status_message(message)
+                self._apply_held_status()
+                if message["type"] == "__end__":
+                    self._news.set()
+            if time.monotonic() - looked >= _LOOKS_S:
+                looked = time.monotonic()
+                self._print_status_log()
+                self._future_timeout_checker()
+                self._sweep()
+        self._print_status_log(force=True)
+
+    def stop(self) -> None:
+        """Ask the thread to end, which it does at once."""
+        super().stop()
+        self._mailbox.put(None)
+        self._news.set()
+
+    def is_alive(self) -> bool:
+        """As any thread's; asked by Lithops' loop that waits for futures, it answers when there is something new.
+
+        That loop sleeps for a tenth of a second whenever it finds nothing to do. It asks this first, every time round.
+        """
+        if sys._getframe(1).f_code is JobMonitor.is_alive.__code__ and not self._all_ready():
+            self._news.wait(_NEWS_S)
+        self._news.clear()
+        return bool(super().is_alive())
+
+    def _delete_resources(self) -> None:
+        forget(self.executor_id)
