@@ -5,6 +5,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lithops_shm import errors as errors
+    from lithops_shm.executor import FunctionExecutor as FunctionExecutor
     from lithops_shm.refs import Ref as Ref
     from lithops_shm.refs import delete as delete
     from lithops_shm.refs import get as get
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it (None: the name is itself a module). Nothing is imported
 # before it is used: every interpreter on the machine passes through here at start-up.
 _EXPORTS: "dict[str, str | None]" = {
+    "FunctionExecutor": "lithops_shm.executor",
     "Ref": "lithops_shm.refs",
     "delete": "lithops_shm.refs",
     "errors": None,
@@ -24,7 +26,7 @@ _EXPORTS: "dict[str, str | None]" = {
     "report": "lithops_shm.refs",
 }
 
-__all__ = ["Ref", "delete", "errors", "get", "put", "report"]
+__all__ = ["FunctionExecutor", "Ref", "delete", "errors", "get", "put", "report"]
 
 
 def __getattr__(name: str) -> "Any":

@@ -24,7 +24,9 @@ LEVELS = {
     "store": 2,
     "codec": 2,
     "refs": 3,
+    "workers": 3,
     "plugin": 4,
+    "executor": 5,
     "doctor": 5,
     "cli": 6,
     "__main__": 7,
@@ -34,8 +36,8 @@ LEVELS = {
 BESIDE = {
     ("doctor", "__init__"),  # it reports the version, through the package itself
 }
-# The storage named `shm` is a backend of Lithops; the doctor asks Lithops where its configuration is.
-KNOW_LITHOPS = {"plugin", "doctor"}
+# The plugin is backends of Lithops; the doctor asks Lithops where its configuration is.
+KNOW_LITHOPS = {"plugin", "executor", "doctor"}
 # The codec turns their objects into buffers; the doctor asks for their versions.
 KNOW_ARROW = {"codec", "doctor"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
