@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lithops_shm.config import StoreSettings
+from lithops_shm.config import StoreSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,7 +49,7 @@ def test_every_setting_is_documented() -> None:
     table = re.findall(
         r"^\| `(\w+)` \|", (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    assert table == [field.name for field in fields(StoreSettings)]
+    assert table == [field.name for settings in (StoreSettings, WorkerSettings) for field in fields(settings)]
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
