@@ -26,9 +26,9 @@ check: .venv/ready  ## The same in .venv, with the sources as they are
 	.venv/bin/mypy
 	.venv/bin/pytest
 
-lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its own localhost storage
+lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its own localhost
 	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'
-	.venv/bin/python tests/lithops_suite.py
+	.venv/bin/python tests/lithops_suite.py --stock-workers
 
 bench: .venv/ready  ## All figures of docs/benchmarks.md
 	.venv/bin/python tests/benchmarks/run.py

@@ -1,13 +1,14 @@
-"""Lithops' own test-suite on its localhost storage and on shm: whatever passes on the first has to pass on the second.
+"""Lithops' own test-suite on its localhost and on shm: whatever passes on the first has to pass on the second.
 
-    python tests/lithops_suite.py                       # all of it
+    python tests/lithops_suite.py                       # all of it, in warm workers (-b shm -s shm)
+    python tests/lithops_suite.py --stock-workers       # and in Lithops' localhost workers (-b localhost -s shm)
     python tests/lithops_suite.py --storage-only        # the files that touch a storage
     python tests/lithops_suite.py test_storage.py       # some files
     python tests/lithops_suite.py --log suite.log       # with pytest's own output kept there
 
-The installed Lithops is tested, with stock localhost workers. Each run has temporary, home and shared-memory
-directories of its own, so that several may run at once. Ends with 1 when a test that passes on localhost storage does
-not pass on shm, twice in a row, when a test hangs on shm, were it once, or when its memory is not empty afterwards.
+The installed Lithops is tested. Each run has temporary, home and shared-memory directories of its own, so that several
+may run at once. Ends with 1 when a test that passes on localhost does not pass on shm, twice in a row, when a test
+hangs on shm, were it once, or when its memory is not empty afterwards.
 """
 
 from __future__ import annotations
@@ -88,8 +89,24 @@ class Run:
     hung: tuple[str, ...]
 
 
-def run(storage: str, selection: Sequence[str], log: TextIO) -> Run:
-    """Run files or tests of Lithops' suite, on a storage backend, in a place of their own.
+@dataclass(frozen=True)
+class Backends:
+    """What runs the functions of the tests, and what stores their data."""
+
+    compute: str
+    storage: str
+
+    def __str__(self) -> str:
+        return f"-b {self.compute} -s {self.storage}"
+
+
+REFERENCE = Backends("localhost", "localhost")
+WARM_WORKERS = Backends("shm", "shm")
+STOCK_WORKERS = Backends("localhost", "shm")
+
+
+def run(backends: Backends, selection: Sequence[str], log: TextIO) -> Run:
+    """Run files or tests of Lithops' suite in a place of their own.
 
     Parameters
     ----------
@@ -104,8 +121,9 @@ def run(storage: str, selection: Sequence[str], log: TextIO) -> Run:
         for name in ("tmp", "home"):
             Path(place, name).mkdir()
         config = Path(place, "config.yaml")
-        section = f"shm: {{directory: {memory}, spill_directory: {place}/spill}}\n" if storage == "shm" else ""
-        config.write_text(f"lithops: {{backend: localhost, storage: {storage}}}\n{section}", encoding="utf-8")
+        lithops = f"lithops: {{backend: {backends.compute}, storage: {backends.storage}}}\n"
+        section = f"shm: {{directory: {memory}, spill_directory: {place}/spill, compute: {backends.compute}}}\n"
+        config.write_text(lithops + (section if backends != REFERENCE else ""), encoding="utf-8")
         # The reference would otherwise run its workers with the first `python` in PATH, whichever that is.
         path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
         ours = {"TMPDIR": f"{place}/tmp", "HOME": f"{place}/home", "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -117,7 +135,8 @@ def run(storage: str, selection: Sequence[str], log: TextIO) -> Run:
             command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suite), "-q"]
             command += ["-p", "no:cacheprovider", "-p", "no:randomly", f"--junitxml={report}"]
             command += [f"--timeout={_TEST_TIMEOUT_S}", "--timeout-method=thread"]
-            command += ["--config", str(config), "--backend", "localhost", "--storage", storage, str(suite / file)]
+            command += ["--config", str(config), "--backend", backends.compute, "--storage", backends.storage]
+            command.append(str(suite / file))
             for _attempt in range(_ATTEMPTS):
                 log.write(f"\n$ {' '.join(command)}\n")
                 log.flush()
@@ -129,18 +148,17 @@ def run(storage: str, selection: Sequence[str], log: TextIO) -> Run:
                 hung.append(file)
             else:
                 outcomes[file] = Outcome("error", f"it hung, or did not begin, {_ATTEMPTS} times")
-        left = _left_in(memory, reclaiming=bool(hung)) if storage == "shm" else ()
+        left = _left_in(memory, reclaiming=bool(hung)) if backends != REFERENCE else ()
         shutil.rmtree(memory, ignore_errors=True)
         return Run(outcomes, time.monotonic() - started, left, tuple(hung))
 
 
 def compare(reference: dict[str, Outcome], candidate: dict[str, Outcome]) -> list[str]:
     """The tests that pass in the reference and do not in the candidate, by name."""
-    missing = Outcome("missing", "it did not run")
     return sorted(
         name
         for name, outcome in reference.items()
-        if outcome.state == "passed" and candidate.get(name, missing).state != "passed"
+        if outcome.state == "passed" and candidate.get(name, _MISSING).state != "passed"
     )
 
 
@@ -153,36 +171,45 @@ def selector(name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Lithops' own test-suite on shm, compared with its localhost storage")
+    parser = argparse.ArgumentParser(description="Lithops' own test-suite on shm, compared with its localhost")
     parser.add_argument("files", nargs="*", help="files of lithops/tests; all by default")
     parser.add_argument("--storage-only", action="store_true", help="only the files that touch a storage")
+    parser.add_argument("--stock-workers", action="store_true", help="also shm storage with Lithops' localhost workers")
     parser.add_argument("--log", default=os.devnull, help="where pytest's output goes")
     options = parser.parse_args(arguments)
     selection = options.files or (STORAGE_FILES if options.storage_only else ())
-
+    candidates = [WARM_WORKERS, *([STOCK_WORKERS] if options.stock_workers else [])]
     with open(options.log, "a", encoding="utf-8") as log:
-        runs = {storage: run(storage, selection, log) for storage in ("localhost", "shm")}
-        for storage, result in runs.items():
-            counts = Counter(outcome.state for outcome in result.outcomes.values())
-            summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-            hangs = f"; killed because they hung: {', '.join(result.hung)}" if result.hung else ""
-            print(f"{storage:>9}: {summary} in {result.seconds:.0f} s{hangs}", flush=True)
-        reference, candidate = runs["localhost"].outcomes, runs["shm"].outcomes
-        suspects = compare(reference, candidate)
-        confirmed = list(suspects)
-        if suspects:  # a busy machine fails a test now and then, on either storage
-            again = run("shm", [selector(name) for name in suspects], log)
-            confirmed = compare({name: reference[name] for name in suspects}, again.outcomes)
+        reference = run(REFERENCE, selection, log)
+        _print_counts(REFERENCE, reference)
+        _list("Not passed", [n for n, o in reference.outcomes.items() if o.state in _FAILED], reference.outcomes)
+        return max([_judge(each, selection, reference.outcomes, log) for each in candidates])
 
-    _list("Not passed on either storage", _neither(reference, candidate), reference)
-    _list("Failed once on shm, passed when run again", [n for n in suspects if n not in confirmed], candidate)
-    _list("Passed on localhost storage, failed on shm", confirmed, candidate)
-    hung, left = runs["shm"].hung, runs["shm"].left
-    if hung:
-        print(f"\nHung on shm: {', '.join(hung)}")
-    if left:
-        print(f"\nLeft in shared memory: {', '.join(left)}")
-    return 1 if confirmed or hung or left else 0
+
+_FAILED = ("failed", "error")
+_MISSING = Outcome("missing", "it did not run")
+
+
+def _judge(candidate: Backends, selection: Sequence[str], reference: dict[str, Outcome], log: TextIO) -> int:
+    """Run the suite on a candidate and print what it loses; gives the exit code."""
+    found = run(candidate, selection, log)
+    suspects = confirmed = compare(reference, found.outcomes)
+    if suspects:  # a busy machine fails a test now and then, on any backend
+        again = run(candidate, [selector(name) for name in suspects], log)
+        confirmed = compare({name: reference[name] for name in suspects}, again.outcomes)
+    _print_counts(candidate, found)
+    _list("Failed once, passed when run again", [n for n in suspects if n not in confirmed], found.outcomes)
+    _list("Passed on the reference, failed here", confirmed, found.outcomes)
+    if found.left:
+        print(f"Left in shared memory: {', '.join(found.left)}")
+    return 1 if confirmed or found.hung or found.left else 0
+
+
+def _print_counts(backends: Backends, found: Run) -> None:
+    counts = Counter(outcome.state for outcome in found.outcomes.values())
+    summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    hangs = f"; killed because they hung: {', '.join(found.hung)}" if found.hung else ""
+    print(f"\n{backends}: {summary} in {found.seconds:.0f} s{hangs}", flush=True)
 
 
 def _suite() -> Path:
@@ -206,13 +233,6 @@ def _outcomes(report: Path) -> dict[str, Outcome]:
     return outcomes
 
 
-def _neither(reference: dict[str, Outcome], candidate: dict[str, Outcome]) -> list[str]:
-    failed = ("failed", "error")
-    return sorted(
-        n for n, o in reference.items() if o.state in failed and n in candidate and candidate[n].state in failed
-    )
-
-
 def _left_in(memory: Path, *, reclaiming: bool) -> tuple[str, ...]:
     """The files in the shared memory of a run once all its processes are gone; `reclaiming` what killed ones left."""
     if reclaiming:
@@ -225,10 +245,10 @@ def _left_in(memory: Path, *, reclaiming: bool) -> tuple[str, ...]:
 
 def _list(title: str, names: Sequence[str], outcomes: dict[str, Outcome]) -> None:
     if names:
-        print(f"\n{title}:")
+        print(f"{title}:")
     for name in names:
         why = (reason for begin, reason in NEEDS_INTERNET.items() if name.startswith(begin))
-        print(f"  {name}: {next(why, outcomes[name].reason)}")
+        print(f"  {name}: {next(why, outcomes.get(name, _MISSING).reason)}")
 
 
 if __name__ == "__main__":

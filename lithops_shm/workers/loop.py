@@ -39,10 +39,13 @@ class Loop:
         Of the workers.
     slots:
         Most calls at once.
+    last_will:
+        Of the client, as :class:`ZygoteProcess` takes it.
     """
 
-    def __init__(self, settings: WorkerSettings, slots: int) -> None:
+    def __init__(self, settings: WorkerSettings, slots: int, last_will: str = "") -> None:
         self._settings = settings
+        self._last_will = last_will
         self._dispatcher = Dispatcher(slots, spares=min(slots, _SPARES))
         self._selector = selectors.DefaultSelector()
         self._zygote: ZygoteProcess | None = None
@@ -140,7 +143,7 @@ class Loop:
     def _advance(self) -> None:
         """Do what the dispatcher says."""
         if self._zygote is None:
-            self._zygote = ZygoteProcess(self._settings.preload)
+            self._zygote = ZygoteProcess(self._settings.preload, self._last_will)
             self._selector.register(self._zygote, selectors.EVENT_READ, self._zygote)
         if not self._ready:
             return

@@ -32,9 +32,13 @@ class Pool:
         How many workers, and what they have loaded beforehand.
     preload:
         More modules to load beforehand: those of the runners.
+    last_will:
+        ``module:function argument``: called with the argument, a text, when this process was killed and its workers
+        are gone.
     """
 
-    def __init__(self, settings: WorkerSettings, preload: tuple[str, ...] = ()) -> None:
+    def __init__(self, settings: WorkerSettings, preload: tuple[str, ...] = (), last_will: str = "") -> None:
+        self._last_will = last_will
         self._settings = replace(settings, preload=(*preload, *settings.preload))
         self.slots = min(settings.worker_processes or host.usable_cpus(), settings.max_workers or sys.maxsize)
         self._lock = threading.Lock()
@@ -82,7 +86,7 @@ class Pool:
     def _tell(self, *command: Any) -> None:
         with self._lock:
             while self._loop is None or not self._loop.tell(*command):
-                self._loop = Loop(self._settings, self.slots)
+                self._loop = Loop(self._settings, self.slots, self._last_will)
 
     def _forget(self) -> None:
         """In a forked child, which gets workers of its own when it needs them: these are the parent's."""

@@ -15,7 +15,7 @@ from lithops_shm import host
 from lithops_shm.workers.channel import Channel
 from lithops_shm.workers.death import Death, death_of
 from lithops_shm.workers.worker import THREAD_CAPS
-from lithops_shm.workers.zygote import FORK, KILL, REQUEST
+from lithops_shm.workers.zygote import END, FORK, KILL, REQUEST
 
 __all__ = ["WorkerProcess", "ZygoteProcess"]
 
@@ -83,13 +83,15 @@ class ZygoteProcess:
     ----------
     preload:
         Modules it imports before it forks the first worker.
+    last_will:
+        ``module:function argument``: called in it with the argument, a text, when this process was killed.
     """
 
-    def __init__(self, preload: tuple[str, ...]) -> None:
+    def __init__(self, preload: tuple[str, ...], last_will: str = "") -> None:
         self._socket, theirs = socket.socketpair()
         self._channel = Channel(self._socket)
         command = [sys.executable, "-c", "from lithops_shm.workers.zygote import main; main()"]
-        command += [str(theirs.fileno()), str(os.getpid()), *preload]
+        command += [str(theirs.fileno()), str(os.getpid()), last_will, *preload]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -131,6 +133,8 @@ class ZygoteProcess:
 
     def close(self) -> None:
         """End it, which ends its workers, and wait until it is gone."""
+        with contextlib.suppress(OSError):  # it is gone already
+            self._socket.sendall(REQUEST.pack(END, 0))
         self._channel.close()
         try:
             self._process.wait(_CLOSING_S)

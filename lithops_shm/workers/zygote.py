@@ -15,25 +15,30 @@ import signal
 import socket
 import struct
 import sys
+import time
 from typing import NoReturn
 
 from lithops_shm.workers.channel import Channel
 
-__all__ = ["FORK", "KILL", "REQUEST", "main"]
+__all__ = ["END", "FORK", "KILL", "REQUEST", "main"]
 
 # A request is one letter and a number; FORK comes with two descriptors: the worker's socket and its standard error.
 REQUEST = struct.Struct("!cq")
-FORK, KILL = b"F", b"K"
+FORK, KILL, END = b"F", b"K", b"E"
 
 _LOOKS_FOR_CLIENT_S = 1.0
+_CLIENT_ENDS_S = 5.0  # between the end of the client's socket and its own
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 # Where memory runs out, the kernel takes the worker that used it before the client that waits for it (proc(5)).
 _OOM_SCORE = "500"
 
 
 def main() -> NoReturn:
-    """``python -c ... <descriptor of the control socket> <pid of the client> <module to preload> ...``"""
-    descriptor, client, *preload = sys.argv[1:]
+    """``python -c ... <descriptor of the control socket> <pid of the client> <last will> <module to preload> ...``
+
+    The last will is empty, or ``module:function argument``, called with the argument when the client was killed.
+    """
+    descriptor, client, last_will, *preload = sys.argv[1:]
     # `python -c` puts the working directory first; a module lying there is not part of this environment.
     if sys.path and sys.path[0] == "":
         del sys.path[0]
@@ -43,14 +48,16 @@ def main() -> NoReturn:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not touch, and so copy, every page shared with this process
-    _Zygote(control, int(client)).run()
+    _Zygote(control, int(client), last_will).run()
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, client: int) -> None:
+    def __init__(self, control: socket.socket, client: int, last_will: str) -> None:
         self._control = control
         self._channel = Channel(control)
         self._client = client
+        self._last_will = last_will
+        self._told_to_end = False
         self._children: set[int] = set()
         self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
         os.set_blocking(self._wakes, False)
@@ -60,8 +67,8 @@ class _Zygote:
 
     def run(self) -> NoReturn:
         """Fork and reap until the client is gone."""
-        try:
-            self._channel.send("ready")
+        with contextlib.suppress(ConnectionError):  # the client went away in the middle of a request
+            self._tell("ready")
             while os.getppid() == self._client:
                 readable, _, _ = select.select([self._control.fileno(), self._woken], [], [], _LOOKS_FOR_CLIENT_S)
                 if self._woken in readable:
@@ -69,11 +76,28 @@ class _Zygote:
                 if self._control.fileno() in readable and not self._serve():
                     break
                 self._reap()
-        except OSError:
-            pass  # the client went away in the middle of a message
         for child in self._children:
             _kill(child)
+        if not self._told_to_end:
+            self._execute_last_will()
         os._exit(0)
+
+    def _execute_last_will(self) -> None:
+        """The client was killed: what it would have cleaned up at its end is ours to do, once it is gone for good."""
+        deadline = time.monotonic() + _CLIENT_ENDS_S
+        while os.getppid() == self._client and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with contextlib.suppress(OSError):
+            while self._children:  # they may still have open what is to be cleaned up
+                self._children.discard(os.wait()[0])
+        name, _, argument = self._last_will.partition(" ")
+        if name:
+            module, _, function = name.partition(":")
+            getattr(importlib.import_module(module), function)(argument)
+
+    def _tell(self, *message: object) -> None:
+        with contextlib.suppress(ConnectionError):  # the client is gone, or is about to be: what it said last counts
+            self._channel.send(*message)
 
     def _serve(self) -> bool:
         """One request; ``False`` when the client is gone."""
@@ -83,6 +107,9 @@ class _Zygote:
         if len(data) < REQUEST.size:
             return False
         letter, number = REQUEST.unpack(data)
+        if letter == END:
+            self._told_to_end = True
+            return False
         if letter == FORK:
             self._fork(number, *descriptors)
         elif number in self._children:
@@ -93,7 +120,7 @@ class _Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._channel.send("refused", number, f"the system allows no more processes: {error}")
+            self._tell("refused", number, f"the system allows no more processes: {error}")
             pid = -1
         if pid == 0:
             self._become_worker(descriptor, output)
@@ -101,7 +128,7 @@ class _Zygote:
         os.close(output)
         if pid > 0:
             self._children.add(pid)
-            self._channel.send("forked", number, pid)
+            self._tell("forked", number, pid)
 
     def _become_worker(self, descriptor: int, output: int) -> NoReturn:
         code = 1
@@ -148,7 +175,7 @@ class _Zygote:
                 return
             self._children.discard(pid)
             _kill(pid)  # whatever it started and left behind
-            self._channel.send("exited", pid, status)
+            self._tell("exited", pid, status)
 
 
 def _kill(pid: int) -> None:

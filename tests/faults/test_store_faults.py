@@ -55,11 +55,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:
-    return StoreSettings(directory=str(shm_directory), spill_directory=str(tmp_path / "spill"))
-
-
 def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "LITHOPS_SHM_SESSION"}
 

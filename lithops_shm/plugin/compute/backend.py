@@ -11,20 +11,22 @@ import pkgutil
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
+from dataclasses import replace
 from typing import Any
 
-from lithops.constants import COMPUTE_CLI_MSG
+from lithops.constants import COMPUTE_CLI_MSG, TOTAL_EXECUTORS_ENV
 from lithops.storage.utils import create_status_key
 from lithops.utils import BackendType
 from lithops.version import __version__
 
-from lithops_shm.config import SECTION, WorkerSettings
+from lithops_shm.config import SECTION, StoreSettings, WorkerSettings
 from lithops_shm.errors import CallTimeoutError, WorkerDiedError, WorkerOutOfMemoryError, WorkerPoolError
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.monitoring.mailbox import mailbox
-from lithops_shm.plugin.section import worker_settings
+from lithops_shm.plugin.section import store_settings, worker_settings
+from lithops_shm.store import reclaim
 from lithops_shm.workers import Call, Death, Event, Job, Pool, worker
 from lithops_shm.workers.death import Cause
 from lithops_shm.workers.job import EventKind
@@ -34,22 +36,28 @@ __all__ = ["ShmComputeBackend"]
 logger = logging.getLogger(__name__)
 
 _RUNNER = "lithops_shm.plugin.compute.runner:open_job"
+_LAST_WILL = "lithops_shm.plugin.compute.backend:reclaim_segments"
 _PRELOAD = (_RUNNER.partition(":")[0], "lithops.storage.backends.shm", "lithops.monitoring.backends.shm")
 # Lithops ends a call five seconds before its runtime ends; this one never does.
 _RUNTIME_TIMEOUT_S = 10 * 365 * 86_400
 _MB = 1_000_000
 
 _lock = threading.Lock()
-_pools: dict[tuple[int, WorkerSettings], Pool] = {}
+_pools: dict[Hashable, Pool] = {}
 
 
-def shared_pool(settings: WorkerSettings) -> Pool:
-    """The pool of this process with those settings: executors share it."""
+def shared_pool(workers: WorkerSettings, store: StoreSettings) -> Pool:
+    """The pool of this process with those settings: executors share it. Killed, the process leaves no segments."""
     with _lock:
-        key = (os.getpid(), settings)
+        key = (workers, store.directory, store.spill_directory)
         if key not in _pools:
-            _pools[key] = Pool(settings, preload=_PRELOAD)
+            _pools[key] = Pool(workers, _PRELOAD, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
         return _pools[key]
+
+
+def reclaim_segments(settings: str) -> None:
+    """In the zygote of a process that was killed: reclaim its session, and whichever others are dead."""
+    reclaim(StoreSettings.from_mapping(json.loads(settings)))
 
 
 class ShmComputeBackend:
@@ -70,7 +78,7 @@ class ShmComputeBackend:
         self.config = config
         self._storage = internal_storage
         self._settings = worker_settings(config)
-        self._pool = shared_pool(self._settings)
+        self._pool = shared_pool(self._settings, replace(store_settings(config), session=None))
         self._pool.start()
         self._job_keys: set[str] = set()
         logger.info(COMPUTE_CLI_MSG.format("Shared memory workers"))
@@ -91,7 +99,7 @@ class ShmComputeBackend:
             calls,
             statuses,
             group=payload["executor_id"],
-            environ=dict(os.environ),
+            environ={name: value for name, value in os.environ.items() if name != TOTAL_EXECUTORS_ENV},
             directory=_directory(),
             timeout_s=payload["execution_timeout"],
             memory_bytes=(payload["runtime_memory"] or 0) * _MB,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lithops.constants import STORAGE_CLI_MSG
+from lithops.constants import JOBS_PREFIX, SESSION_ID_ENV, STORAGE_CLI_MSG, TOTAL_EXECUTORS_ENV
 from lithops.libs.globber import match
 from lithops.storage.utils import StorageNoSuchKeyError
+from lithops.utils import is_lithops_worker
 
-from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError, ShmError
+from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError, ShmError, UnsupportedError
 from lithops_shm.plugin import running
 from lithops_shm.plugin.section import store_settings
 from lithops_shm.plugin.storage import ranges
@@ -51,6 +53,7 @@ class ShmStorageBackend:
         self.config = config
         self.store = Store.open(settings)
         self._bucket = settings.storage_bucket
+        self._pid = os.getpid()
         if self.store.session.id != KEPT:
             config["session"] = self.store.session.id
         logger.info(STORAGE_CLI_MSG.format("Shared memory"))
@@ -82,9 +85,16 @@ class ShmStorageBackend:
         TypeError
             When `data` is none of these.
         InvalidKeyError, SessionLostError
+        UnsupportedError
+            For the data of a job, in a forked child of the process that made the executor.
         StoreFullError
             What was stored under the key is untouched.
         """
+        if self._pid != os.getpid() and key.startswith(f"{JOBS_PREFIX}/"):
+            raise UnsupportedError(
+                "this executor was made before its process was forked, and the parent's jobs would be mixed up with "
+                "those of the child: make another executor in the child"
+            )
         store_data(self.store, bucket_name, key, data)
 
     def get_object(
@@ -244,3 +254,13 @@ def _is_lithops_storage_put() -> bool:
         names.append(context.command.name)
         context = context.parent
     return names == ["put", "storage", "lithops_cli"]
+
+
+def _name_executors_anew() -> None:
+    """In a forked child: Lithops would count on, as its siblings do, and executors of both would have one name."""
+    if not is_lithops_worker():
+        os.environ[SESSION_ID_ENV] = secrets.token_hex(3)
+        os.environ.pop(TOTAL_EXECUTORS_ENV, None)
+
+
+os.register_at_fork(after_in_child=_name_executors_anew)

@@ -137,6 +137,14 @@ class TestComputeOfAnExecutor:
         config = default_config(config_data=ON_LOCALHOST)
         assert (config["lithops"]["backend"], config["lithops"]["monitoring"]) == ("localhost", "shm_polling")
 
+    def test_of_lithops_own_cannot_push(self) -> None:
+        """Also in a configuration that was completed for warm workers, as those of executors are."""
+        completed = default_config(config_data={"lithops": {"backend": "shm", "storage": "shm"}})
+        for storage, monitoring in (("shm", "shm_polling"), ("localhost", "storage")):
+            overwrite = {"lithops": {"backend": "localhost", "storage": storage}}
+            config = default_config(config_data=completed, config_overwrite=overwrite)
+            assert config["lithops"]["monitoring"] == monitoring
+
     def test_cannot_be_two_at_once(self) -> None:
         config = {"lithops": {"backend": "shm", "storage": "shm"}, "shm": {"compute": "localhost"}}
         with pytest.raises(ConfigError, match="contradict"):
