@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import contestants
 import figures
+import tasks
 from figures import Figure
 
 from lithops_shm import host
@@ -83,7 +84,7 @@ def main() -> None:
     started = time.perf_counter()
     measured: list[Figure] = []
     with contestants.Stage(options.size, options.repeat) as stage:
-        steps: list[Callable[[contestants.Stage], list[Figure]]] = figures.STEPS
+        steps: list[Callable[[contestants.Stage], list[Figure]]] = [*figures.STEPS, *tasks.STEPS]
         for number, step in enumerate(steps, start=1):
             print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
             measured += step(stage)

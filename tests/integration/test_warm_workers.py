@@ -157,6 +157,11 @@ def log_file():
     future.result()
     return future.job_key
 
+def logs_of_calls():
+    futures = executor.map(say, ["a", "b", "c"])
+    executor.wait(futures)
+    return [[future.logs.count(f"it says {text}") for text in "abc"] for future in futures]
+
 def statistics():
     future = executor.call_async(double, 3)
     future.result()
@@ -186,7 +191,7 @@ if __name__ == "__main__":
         chaining, map_reduce, reducers_as_many_as_workers_wait_for_their_maps, extra_env, extra_args, keywords,
         chunksize, runtime_memory, more_memory_than_there_is, include_modules, found_modules, excluded_modules, timeout,
         first_completed, nested_executors, futures_handed_back, threads, multiprocessing_pool, concurrent_futures,
-        joblib_backend, retrying_executor, log_file, statistics, plots, summary, working_directory,
+        joblib_backend, retrying_executor, log_file, logs_of_calls, statistics, plots, summary, working_directory,
         workers_outlive_a_call,
     ])
 """
@@ -211,6 +216,7 @@ KEPT: dict[str, Any] = {
     "concurrent_futures": [2, 4, 6, 8],
     "joblib_backend": [0, 2, 4, 6],
     "retrying_executor": [2, 4, 6],
+    "logs_of_calls": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "working_directory": True,
 }
 

@@ -37,7 +37,18 @@ logger = logging.getLogger(__name__)
 
 _RUNNER = "lithops_shm.plugin.compute.runner:open_job"
 _LAST_WILL = "lithops_shm.plugin.compute.backend:reclaim_segments"
-_PRELOAD = (_RUNNER.partition(":")[0], "lithops.storage.backends.shm", "lithops.monitoring.backends.shm")
+_PRELOAD = (
+    _RUNNER.partition(":")[0],
+    "lithops.storage.backends.shm",
+    "lithops.monitoring.backends.shm",
+    "lithops_shm.refs",
+)
+# What the codec loads when it meets an object of a library, for those that workers have loaded anyway.
+_CODEC = {
+    "numpy": "lithops_shm.codec.arrays",
+    "pandas": "lithops_shm.codec.frames",
+    "pyarrow": "lithops_shm.codec.arrow",
+}
 # Lithops ends a call five seconds before its runtime ends; this one never does.
 _RUNTIME_TIMEOUT_S = 10 * 365 * 86_400
 _MB = 1_000_000
@@ -51,7 +62,8 @@ def shared_pool(workers: WorkerSettings, store: StoreSettings) -> Pool:
     with _lock:
         key = (workers, store.directory, store.spill_directory)
         if key not in _pools:
-            _pools[key] = Pool(workers, _PRELOAD, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
+            preload = (*_PRELOAD, *(_CODEC[name] for name in workers.preload if name in _CODEC))
+            _pools[key] = Pool(workers, preload, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
         return _pools[key]
 
 
@@ -175,7 +187,8 @@ class _Statuses:
         if event.kind is EventKind.STARTED:
             self._started[event.call_id] = time.time()
         elif event.kind is EventKind.REPORT:
-            self._deliver(json.loads(event.report))
+            # The client keeps statuses as long as its futures: one copy of their keys is enough.
+            self._deliver({sys.intern(key): value for key, value in json.loads(event.report).items()})
         elif event.kind is EventKind.RETRIED and event.death is not None:
             logger.warning("call %s runs again: %s", self._name(event.call_id), event.death.reason)
         elif event.kind is EventKind.DIED and event.death is not None:

@@ -15,7 +15,7 @@ import traceback
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,20 +45,25 @@ def open_job(payload: bytes, report: Callable[[bytes], None]) -> Callable[[bytes
 class _LithopsJob:
     def __init__(self, job: SimpleNamespace) -> None:
         self._job = job
+        self._config = json.dumps(job.config)
         self._storage: Any = None
+        self._logs = io.StringIO()
+        with redirect_stdout(self._logs), redirect_stderr(self._logs):
+            setup_lithops_logger(job.log_level)  # whose handlers keep the stream, through all calls
 
     def __call__(self, call: bytes) -> None:
         call_id, data_range = pickle.loads(call)
         task = SimpleNamespace(**vars(self._job))
         task.call_id, task.call_ids, task.data_byte_ranges = call_id, [call_id], [data_range]
         task.start_tstamp = time.time()
-        with _environment_of(task), _logs() as logs:
-            self._run(task, logs)
+        self._logs.seek(0)
+        self._logs.truncate()
+        with _environment_of(task, self._config), redirect_stdout(self._logs), redirect_stderr(self._logs):
+            self._run(task)
         # Calls of an executor the function made run in a pool of this process, and end with it.
         pool.join_all()
 
-    def _run(self, task: SimpleNamespace, logs: io.StringIO) -> None:
-        setup_lithops_logger(task.log_level)
+    def _run(self, task: SimpleNamespace) -> None:
         if self._storage is None:
             self._storage = InternalStorage(extract_storage_config(task.config))
         status = create_call_status(task, self._storage)
@@ -76,7 +81,7 @@ class _LithopsJob:
             status.add("exc_info", str(pickle.dumps(sys.exc_info())))
         _add_usage(status, before, resource.getrusage(resource.RUSAGE_SELF))
         status.add("worker_end_tstamp", time.time())
-        status.add("logs", base64.b64encode(zlib.compress(logs.getvalue().encode(errors="replace"))).decode())
+        status.add("logs", base64.b64encode(zlib.compress(self._logs.getvalue().encode(errors="replace"))).decode())
         status.send_finish_event()
 
 
@@ -120,7 +125,7 @@ def _holds_futures(result: Any) -> bool:
     return isinstance(first, ResponseFuture)
 
 
-_LOOKS_S = 0.005  # between looks for a status in shared memory, which cost microseconds
+_LOOKS_S = 0.002  # between looks for a status in shared memory, which cost microseconds
 
 
 def _writer(status: Any) -> Callable[[str, Any], None]:
@@ -153,14 +158,14 @@ def _add_usage(status: Any, before: resource.struct_rusage, after: resource.stru
 
 
 @contextmanager
-def _environment_of(task: SimpleNamespace) -> Iterator[None]:
+def _environment_of(task: SimpleNamespace, config: str) -> Iterator[None]:
     """The variables Lithops gives a function."""
     injected = {
         "__LITHOPS_ACTIVATION_ID": uuid.uuid4().hex[:12],
         "__LITHOPS_BACKEND": "Shared memory",
         WORKER_ENV: "True",
         "PYTHONUNBUFFERED": "True",
-        "LITHOPS_CONFIG": json.dumps(task.config),
+        "LITHOPS_CONFIG": config,
         SESSION_ID_ENV: f"{task.job_key}-{task.call_id}",
         MONITORING_QUEUES_ENV: json.dumps(getattr(task, "monitoring_queues", None) or []),
         **{key: str(value) for key, value in task.extra_env.items()},
@@ -175,15 +180,3 @@ def _environment_of(task: SimpleNamespace) -> Iterator[None]:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
-
-
-@contextmanager
-def _logs() -> Iterator[io.StringIO]:
-    """What is printed meanwhile."""
-    stream = io.StringIO()
-    out, error = sys.stdout, sys.stderr
-    sys.stdout = sys.stderr = stream
-    try:
-        yield stream
-    finally:
-        sys.stdout, sys.stderr = out, error

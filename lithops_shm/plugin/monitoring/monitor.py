@@ -21,6 +21,9 @@ __all__ = ["PushMonitor"]
 # Between looks for what nobody tells of: calls that are over their timeout all the same, results that have been read.
 _LOOKS_S = 2.0
 _NEWS_S = 5.0
+# Lithops' loop looks at all its calls each time round; more news may come in the time that takes.
+_LOOP_S = 10e-6
+_LATEST_S = 0.02
 
 
 class PushMonitor(MessageMonitor):  # type: ignore[misc]
@@ -83,10 +86,12 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
     def is_alive(self) -> bool:
         """As any thread's; asked by Lithops' loop that waits for futures, it answers when there is something new.
 
-        That loop sleeps for a tenth of a second whenever it finds nothing to do. It asks this first, every time round.
+        That loop sleeps for a tenth of a second whenever it finds nothing to do. It asks this first, every time round,
+        and then looks at every call there is; where there are many, it is given news of several at once.
         """
         if sys._getframe(1).f_code is JobMonitor.is_alive.__code__ and not self._all_ready():
             self._news.wait(_NEWS_S)
+            time.sleep(min(_LATEST_S, _LOOP_S * len(self.futures)))
         self._news.clear()
         return bool(super().is_alive())
 
