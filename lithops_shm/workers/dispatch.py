@@ -61,6 +61,7 @@ class _JobState:
     pending: deque[Call] = field(default_factory=deque)
     running: int = 0
     lost: Counter[str] = field(default_factory=Counter)
+    open: set[str] = field(default_factory=set)
 
 
 class Dispatcher:
@@ -102,6 +103,10 @@ class Dispatcher:
             return None
         return self._jobs[state.job].job, state.call
 
+    def is_open(self, job_key: str, call_id: str) -> bool:
+        """Whether a call is running or waiting to."""
+        return job_key in self._jobs and call_id in self._jobs[job_key].open
+
     def workers_of(self, job_key: str) -> list[int]:
         """The workers that run calls of a job."""
         return [number for number, worker in self._workers.items() if worker.job == job_key and worker.call]
@@ -117,7 +122,7 @@ class Dispatcher:
         if job.key in self._jobs:
             raise ValueError(f"job {job.key} is running already")
         if job.calls:
-            self._jobs[job.key] = _JobState(job, deque(job.calls))
+            self._jobs[job.key] = _JobState(job, deque(job.calls), open={call.id for call in job.calls})
 
     def worker_ready(self, worker: int) -> None:
         """A fresh worker has been forked."""
@@ -135,9 +140,10 @@ class Dispatcher:
     def call_done(self, worker: int) -> None:
         """A worker has finished its call."""
         state = self._workers[worker]
-        state.call, state.waiting = None, False
-        if state.job is not None:
+        if state.call is not None and state.job is not None:
+            self._jobs[state.job].open.discard(state.call.id)
             self._finish_one(state.job)
+        state.call, state.waiting = None, False
 
     def worker_gone(self, worker: int, *, may_retry: bool = False) -> LostCall | None:
         """A worker has ended; gives the call it was running, which runs again if that and its job allow it."""
@@ -149,6 +155,8 @@ class Dispatcher:
         if again:
             of_job.lost[state.call.id] += 1
             of_job.pending.appendleft(state.call)
+        else:
+            of_job.open.discard(state.call.id)
         self._finish_one(state.job)
         return LostCall(of_job.job, state.call, again)
 
@@ -158,6 +166,7 @@ class Dispatcher:
         for key in set(job_keys) & self._jobs.keys():
             state = self._jobs[key]
             dropped += [LostCall(state.job, call) for call in state.pending]
+            state.open.difference_update(call.id for call in state.pending)
             state.pending.clear()
             self._forget_if_over(key)
         return dropped

@@ -53,6 +53,7 @@ class Loop:
         self._failed_starts = 0
         self._workers: dict[int, WorkerProcess] = {}
         self._numbers = 0
+        self._awaited: dict[int, set[tuple[str, str]]] = {}
         self._idle_since = time.monotonic()
         self._waits_for_memory = False
         self._lock = threading.Lock()
@@ -134,7 +135,8 @@ class Loop:
             self._idle_since = time.monotonic()
 
     def _cancel(self, job_keys: frozenset[str], kill: bool) -> None:
-        self._dispatcher.cancel(job_keys)
+        for dropped in self._dispatcher.cancel(job_keys):
+            self._forget_awaited(dropped.job.key, dropped.call.id)
         if kill and self._zygote is not None:
             for key in job_keys:
                 for number in self._dispatcher.workers_of(key):
@@ -229,12 +231,14 @@ class Loop:
             job, call = running
             if kind == "report":
                 self._follow(job, Event(EventKind.REPORT, call.id, report=fields[0]))
-            elif kind == "waits":
-                self._dispatcher.worker_waits(worker.number, fields[0])
+            elif kind == "awaits":
+                self._awaited[worker.number] = {call for call in fields[0] if self._dispatcher.is_open(*call)}
+                self._dispatcher.worker_waits(worker.number, True)
+                self._resume(worker)
             elif kind == "done":
                 worker.deadline = None
                 self._dispatcher.call_done(worker.number)
-                self._follow(job, Event(EventKind.DONE, call.id))
+                self._end_call(job, Event(EventKind.DONE, call.id))
         self._idle_since = time.monotonic()
 
     def _bury(self, worker: WorkerProcess) -> None:
@@ -245,8 +249,27 @@ class Loop:
     def _lose(self, worker: WorkerProcess, death: Death) -> None:
         lost = self._dispatcher.worker_gone(worker.number, may_retry=death.cause.of_its_own)
         if lost is not None:
-            kind = EventKind.RETRIED if lost.again else EventKind.DIED
-            self._follow(lost.job, Event(kind, lost.call.id, death=death))
+            if lost.again:
+                self._follow(lost.job, Event(EventKind.RETRIED, lost.call.id, death=death))
+            else:
+                self._end_call(lost.job, Event(EventKind.DIED, lost.call.id, death=death))
+
+    def _end_call(self, job: Job, event: Event) -> None:
+        self._follow(job, event)
+        self._forget_awaited(job.key, event.call_id)
+
+    def _forget_awaited(self, job_key: str, call_id: str) -> None:
+        """A call is over, or will not be: tell who waits for it, if it is the last."""
+        for number, calls in list(self._awaited.items()):
+            calls.discard((job_key, call_id))
+            self._resume(self._workers[number])
+
+    def _resume(self, worker: WorkerProcess) -> None:
+        if not self._awaited[worker.number]:
+            del self._awaited[worker.number]
+            self._dispatcher.worker_waits(worker.number, False)
+            with contextlib.suppress(OSError):  # it is dead already, and the zygote is about to say so
+                worker.channel.send("over")
 
     def _lose_all(self, death: Death) -> None:
         for number in list(self._workers):
@@ -257,6 +280,7 @@ class Loop:
 
     def _release(self, worker: WorkerProcess) -> None:
         del self._workers[worker.number]
+        self._awaited.pop(worker.number, None)
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(worker.channel)
         worker.release()

@@ -7,13 +7,12 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeAlias
 
 from lithops_shm.workers.channel import Channel
 
-__all__ = ["THREAD_CAPS", "Runner", "report", "serve", "waiting"]
+__all__ = ["THREAD_CAPS", "Runner", "await_calls", "report", "serve"]
 
 Report: TypeAlias = Callable[[bytes], None]
 # Given the job's payload and a way to report, it gives what runs a call's payload.
@@ -21,7 +20,7 @@ Runner: TypeAlias = Callable[[bytes, Report], Callable[[bytes], None]]
 
 # In a worker, how the call it runs reports to whoever follows its job; elsewhere ``None``.
 report: Report | None = None
-_tell: Callable[..., None] | None = None
+_channel: Channel | None = None
 
 # One worker a core is enough for it: libraries that would start a thread a core each are told so.
 _POOLS_OF_THREADS = """
@@ -30,23 +29,20 @@ _POOLS_OF_THREADS = """
 THREAD_CAPS = dict.fromkeys(_POOLS_OF_THREADS.split(), "1")
 
 
-@contextmanager
-def waiting() -> Iterator[None]:
-    """Around waiting for other calls in a worker: one of them may have its place meanwhile. Elsewhere, nothing."""
-    if _tell is None:
-        yield
-        return
-    _tell("waits", True)
-    try:
-        yield
-    finally:
-        _tell("waits", False)
+def await_calls(calls: list[tuple[str, str]]) -> None:
+    """In a worker, wait until calls of its pool are over, by job and id; others may have its place meanwhile.
+
+    Calls the pool does not know, of another pool for instance, are not waited for.
+    """
+    if _channel is not None:
+        _channel.send("awaits", calls)
+        _channel.receive()
 
 
 def serve(channel: Channel) -> None:
     """Run what comes through the channel until it is closed."""
-    global report, _tell
-    _tell = channel.send
+    global report, _channel
+    _channel = channel
     report = functools.partial(channel.send, "report")
     faulthandler.enable()  # a segmentation fault leaves its stack in what the client shows
     _own_randomness()

@@ -109,11 +109,11 @@ class _CallRunner(JobRunner):  # type: ignore[misc]
         return pickle.dumps(pointer)
 
     def _wait_futures(self, data: dict[str, Any]) -> None:
-        """As Lithops' own, which looks once a second."""
+        """As Lithops' own, which looks into the storage once a second."""
         key = next(iter(data))
         futures = data[key]
-        with worker.waiting():
-            found = [future.result(internal_storage=self.internal_storage, wait_dur_sec=_LOOKS_S) for future in futures]
+        worker.await_calls([(future.job_key, future.call_id) for future in futures])
+        found = [future.result(internal_storage=self.internal_storage, wait_dur_sec=_LOOKS_S) for future in futures]
         data[key] = [
             result for future, result in zip(futures, found, strict=True) if future.done and not future.futures
         ]
@@ -125,7 +125,7 @@ def _holds_futures(result: Any) -> bool:
     return isinstance(first, ResponseFuture)
 
 
-_LOOKS_S = 0.002  # between looks for a status in shared memory, which cost microseconds
+_LOOKS_S = 0.005  # between looks for the status of a call that this pool does not run
 
 
 def _writer(status: Any) -> Callable[[str, Any], None]:
