@@ -31,6 +31,7 @@ lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its 
 	.venv/bin/python tests/lithops_suite.py --stock-workers
 
 bench: .venv/ready  ## All figures of docs/benchmarks.md
+	.venv/bin/python $(PIP) install --editable '.[bench]'
 	.venv/bin/python tests/benchmarks/run.py
 
 .venv/ready: $(SOURCES)

@@ -10,7 +10,7 @@ from lithops.storage.utils import status_key_suffix
 
 from lithops_shm.plugin.callers import local_of
 
-__all__ = ["arrived", "begin", "cancel", "is_running", "wait"]
+__all__ = ["applied", "arrived", "begin", "cancel", "is_running", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class _Running:
 _changed = threading.Condition()
 _jobs: dict[str, _Running] = {}
 _job_of: dict[str, str] = {}
+_not_applied: set[str] = set()
+
+_APPLIED_S = 1.0  # that a monitor may take to see a status; one that has been stopped never does
 
 
 def begin(job_key: str, statuses: Collection[str], cancel: Callable[[], None]) -> None:
@@ -32,7 +35,7 @@ def begin(job_key: str, statuses: Collection[str], cancel: Callable[[], None]) -
 
 
 def arrived(status: str) -> bool:
-    """A status has been stored; gives whether it is news."""
+    """A status has been stored, and goes to the executor's monitor; gives whether it is news."""
     with _changed:
         job_key = _job_of.pop(status, None)
         if job_key is None:
@@ -40,8 +43,16 @@ def arrived(status: str) -> bool:
         _jobs[job_key].statuses.discard(status)
         if not _jobs[job_key].statuses:
             del _jobs[job_key]
+        _not_applied.add(status)
         _changed.notify_all()
         return True
+
+
+def applied(status: str) -> None:
+    """The monitor has given the status to its future, and will not write to that again."""
+    with _changed:
+        _not_applied.discard(status)
+        _changed.notify_all()
 
 
 def is_running(job_key: str) -> bool:
@@ -65,10 +76,13 @@ def wait(key: str) -> bool:
     """Wait for a status that is to come, if Lithops would only ask again; gives whether looking again is worth it.
 
     Lithops' ``future.result()`` asks the storage for the status of its call, and sleeps for a second when it is not
-    there. Others look whether it is there, and must not be kept.
+    there. Others look whether it is there, and must not be kept. Nor may the future be had while its monitor is behind:
+    that would write the beginning of the call over its end.
     """
     if not key.endswith(status_key_suffix) or local_of("_poll_until_ready", "check_only", default=True):
         return False
     with _changed:
         _changed.wait_for(lambda: key not in _job_of)
+        _changed.wait_for(lambda: key not in _not_applied, _APPLIED_S)
+        _not_applied.discard(key)
     return True

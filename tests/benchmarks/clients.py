@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 from types import TracebackType
 from typing import Any
 
@@ -196,8 +197,9 @@ class Client:
 
     def __init__(self, program: str, *arguments: str) -> None:
         command = [sys.executable, "-c", program, *arguments]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (as long as the program)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
         self._read_until("ready")
 
@@ -208,6 +210,7 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.communicate(timeout=60)
+        self._errors.close()
 
     def ask(self, name: str, *arguments: Any) -> Any:
         """Have it run one of its functions; gives what that gives."""
@@ -221,7 +224,8 @@ class Client:
         for line in self._process.stdout:
             if line.startswith(word):
                 return line
-        raise RuntimeError(f"the program ended before it said {word!r}")
+        self._errors.seek(0)
+        raise RuntimeError(f"the program ended before it said {word!r}: {self._errors.read()[-2000:]}")
 
 
 def has_ray() -> bool:

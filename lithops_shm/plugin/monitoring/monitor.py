@@ -10,6 +10,7 @@ from typing import Any
 
 from lithops.monitoring.job_monitor import JobMonitor
 from lithops.monitoring.monitor import MessageMonitor
+from lithops.storage.utils import create_status_key
 
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
@@ -69,6 +70,8 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
                 self._apply_status_message(message)
                 self._apply_held_status()
                 if message["type"] == "__end__":
+                    ids = (message[name] for name in ("executor_id", "job_id", "call_id"))
+                    running.applied(create_status_key(*ids))
                     self._news.set()
             if time.monotonic() - looked >= _LOOKS_S:
                 looked = time.monotonic()
