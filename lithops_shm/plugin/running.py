@@ -10,7 +10,7 @@ from lithops.storage.utils import status_key_suffix
 
 from lithops_shm.plugin.callers import local_of
 
-__all__ = ["applied", "arrived", "begin", "cancel", "is_running", "wait"]
+__all__ = ["applied", "arrived", "begin", "cancel", "expects", "is_running", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ def applied(status: str) -> None:
     with _changed:
         _not_applied.discard(status)
         _changed.notify_all()
+
+
+def expects(status: str) -> bool:
+    """Whether a status is still to come."""
+    return status in _job_of
 
 
 def is_running(job_key: str) -> bool:

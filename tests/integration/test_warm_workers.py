@@ -499,6 +499,10 @@ MODES = (
     FUNCTIONS
     + """
 import lithops_shm as shm
+from lithops_shm.errors import WorkerDiedError
+
+def vanish(code):
+    os._exit(code)
 
 def described(**arguments):
     executor = shm.FunctionExecutor(log_level=None, **arguments)
@@ -523,6 +527,13 @@ def contradicted():
 def lithops_own():
     return described(backend="localhost", storage="localhost")
 
+def with_lithops_own_monitoring():
+    executor = lithops.FunctionExecutor(storage="shm", monitoring="storage", log_level=None)
+    try:
+        return executor.call_async(double, 4).result(), executor.call_async(vanish, 3).result()
+    except WorkerDiedError as error:
+        return executor.get_result(executor.map(double, range(3))), type(error).__name__
+
 def keywords_of_the_backend():
     return shm.FunctionExecutor(log_level=None, worker_processes=3).config["shm"]["worker_processes"]
 
@@ -532,7 +543,7 @@ def unknown_keywords():
 if __name__ == "__main__":
     section = json.loads(sys.argv[1])
     ask([by_its_name, by_itself, by_the_configuration, by_the_storage, contradicted, lithops_own,
-         keywords_of_the_backend, unknown_keywords])
+         with_lithops_own_monitoring, keywords_of_the_backend, unknown_keywords])
 """
 )
 
@@ -547,6 +558,7 @@ def test_our_executor_is_on_shared_memory_unless_told_otherwise(
     )
     assert answers["lithops_own"] == ["localhost", "localhost", [2]]
     assert answers["contradicted"].startswith("ConfigError: mode 'shared_memory'")
+    assert answers["with_lithops_own_monitoring"] == [[0, 2, 4], "WorkerDiedError"]
     assert answers["keywords_of_the_backend"] == 3
     assert "did you mean 'worker_processes'" in answers["unknown_keywords"]
 

@@ -1,4 +1,4 @@
-"""Lithops' jobs on the pool, and the pool's events as Lithops' statuses."""
+"""Lithops' jobs on the pool of warm workers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,22 @@ import pickle
 import pkgutil
 import sys
 import threading
-import time
 from collections.abc import Collection, Hashable
 from dataclasses import replace
 from typing import Any
 
 from lithops.constants import COMPUTE_CLI_MSG, TOTAL_EXECUTORS_ENV
-from lithops.storage.utils import create_status_key
 from lithops.utils import BackendType
 from lithops.version import __version__
 
 from lithops_shm.config import SECTION, StoreSettings, WorkerSettings
-from lithops_shm.errors import CallTimeoutError, WorkerDiedError, WorkerOutOfMemoryError, WorkerPoolError
+from lithops_shm.errors import NotAdmittedError
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
-from lithops_shm.plugin.monitoring.mailbox import mailbox
+from lithops_shm.plugin.compute.statuses import Statuses
 from lithops_shm.plugin.section import store_settings, worker_settings
 from lithops_shm.store import reclaim
-from lithops_shm.workers import Call, Death, Event, Job, Pool, worker
-from lithops_shm.workers.death import Cause
-from lithops_shm.workers.job import EventKind
+from lithops_shm.workers import Call, Job, Pool
 
 __all__ = ["ShmComputeBackend"]
 
@@ -96,12 +92,18 @@ class ShmComputeBackend:
         logger.info(COMPUTE_CLI_MSG.format("Shared memory workers"))
 
     def invoke(self, runtime_name: str, runtime_memory: int, payload: dict[str, Any]) -> str:
-        """Run the calls of a job; gives its key at once."""
+        """Run the calls of a job; gives its key at once.
+
+        Raises
+        ------
+        NotAdmittedError
+            When its calls ask for more memory each than there is.
+        """
         shared = {key: value for key, value in payload.items() if key not in ("call_ids", "data_byte_ranges")}
         ranges = payload["data_byte_ranges"]
         calls = tuple(Call(call_id, pickle.dumps((call_id, ranges[int(call_id)]))) for call_id in payload["call_ids"])
         job_key: str = payload["job_key"]
-        statuses = _Statuses(payload, self._storage)
+        statuses = Statuses(payload, self._storage)
         self._job_keys = {job_key, *filter(running.is_running, self._job_keys)}
         running.begin(job_key, statuses.keys, lambda: self._pool.cancel([job_key], kill=True))
         job = Job(
@@ -117,7 +119,11 @@ class ShmComputeBackend:
             memory_bytes=(payload["runtime_memory"] or 0) * _MB,
             retries=self._settings.retries,
         )
-        self._pool.submit(job)
+        try:
+            self._pool.submit(job)
+        except NotAdmittedError:
+            running.cancel([job_key])
+            raise
         return job_key
 
     def clear(self, job_keys: Collection[str] | None = None) -> None:
@@ -168,83 +174,6 @@ class ShmComputeBackend:
             "runtime_timeout": _RUNTIME_TIMEOUT_S,
             "max_workers": self._pool.slots,
         }
-
-
-class _Statuses:
-    """Follows a job: passes on what workers report, and speaks for those that died."""
-
-    def __init__(self, payload: dict[str, Any], storage: Any) -> None:
-        self._executor_id: str = payload["executor_id"]
-        self._job_id: str = payload["job_id"]
-        self._timeout_s: float = payload["execution_timeout"]
-        self._submitted: float = payload["host_submit_tstamp"]
-        self._chunksize: int = payload["chunksize"]
-        self._started: dict[str, float] = {}
-        self.keys = [self._key(call_id) for call_id in payload["call_ids"]]
-        self._storage = storage
-
-    def __call__(self, event: Event) -> None:
-        if event.kind is EventKind.STARTED:
-            self._started[event.call_id] = time.time()
-        elif event.kind is EventKind.REPORT:
-            # The client keeps statuses as long as its futures: one copy of their keys is enough.
-            self._deliver({sys.intern(key): value for key, value in json.loads(event.report).items()})
-        elif event.kind is EventKind.RETRIED and event.death is not None:
-            logger.warning("call %s runs again: %s", self._name(event.call_id), event.death.reason)
-        elif event.kind is EventKind.DIED and event.death is not None:
-            status = self._status_of(event.call_id, event.death)
-            # Whatever storage it is may take its time, and the pool has none.
-            threading.Thread(target=self._store_and_deliver, args=(status,), daemon=True).start()
-
-    def _deliver(self, status: dict[str, Any]) -> None:
-        own = (status["executor_id"], status["job_id"]) == (self._executor_id, self._job_id)
-        if own and status["type"] == "__end__" and not running.arrived(self._key(status["call_id"])):
-            return  # it was cancelled, or died after it had said its last
-        mailbox(self._executor_id).put(status)
-        # In a worker, the client above wants to know too: a function may hand back the futures of its own executor.
-        if worker.report is not None:
-            worker.report(json.dumps(status).encode())
-
-    def _store_and_deliver(self, status: dict[str, Any]) -> None:
-        try:
-            self._storage.put_data(self._key(status["call_id"]), json.dumps(status))
-        except Exception:
-            logger.exception("the end of call %s could not be stored", self._name(status["call_id"]))
-        self._deliver(status)
-
-    def _key(self, call_id: str) -> str:
-        key: str = create_status_key(self._executor_id, self._job_id, call_id)
-        return key
-
-    def _name(self, call_id: str) -> str:
-        return f"{self._executor_id}-{self._job_id}-{call_id}"
-
-    def _status_of(self, call_id: str, death: Death) -> dict[str, Any]:
-        started = self._started.get(call_id, time.time())
-        error = _error_of(death, self._name(call_id), self._timeout_s)
-        return {
-            "type": "__end__",
-            "exception": True,
-            "exc_info": str(pickle.dumps((type(error), error, None))),
-            "executor_id": self._executor_id,
-            "job_id": self._job_id,
-            "call_id": call_id,
-            "activation_id": f"pid-{death.pid}",
-            "chunksize": self._chunksize,
-            "host_submit_tstamp": self._submitted,
-            "worker_start_tstamp": started,
-            "worker_end_tstamp": time.time(),
-        }
-
-
-def _error_of(death: Death, call: str, timeout_s: float) -> Exception:
-    if death.cause is Cause.TIMED_OUT:
-        return CallTimeoutError(call, timeout_s)
-    if death.cause is Cause.UNAVAILABLE:
-        return WorkerPoolError(call, death.reason)
-    if death.cause is Cause.OUT_OF_MEMORY:
-        return WorkerOutOfMemoryError(call, death.reason, death.output)
-    return WorkerDiedError(call, death.reason, death.output)
 
 
 def _directory() -> str:
