@@ -27,6 +27,7 @@ REQUEST = struct.Struct("!cq")
 FORK, KILL, END = b"F", b"K", b"E"
 
 _LOOKS_FOR_CLIENT_S = 1.0
+_REFUSED_S = 1.0  # until a fork that the system has refused may be tried again
 _CLIENT_ENDS_S = 5.0  # between the end of the client's socket and its own
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 # Where memory runs out, the kernel takes the worker that used it before the client that waits for it (proc(5)).
@@ -120,6 +121,7 @@ class _Zygote:
         try:
             pid = os.fork()
         except OSError as error:
+            time.sleep(_REFUSED_S)
             self._tell("refused", number, f"the system allows no more processes: {error}")
             pid = -1
         if pid == 0:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +272,50 @@ if __name__ == "__main__":
 
 def test_a_client_that_forks_after_creating_an_executor(run: Callable[..., str]) -> None:
     assert json.loads(run(FORKING).splitlines()[-1]) == [[0, 0, 0], 398, [10]]
+
+
+GREEDY = (
+    HEAD
+    + """
+def take(nbytes):
+    return int(np.ones(nbytes, dtype=np.uint8)[-1])
+
+if __name__ == "__main__":
+    with open(os.path.join(sys.argv[1], "cgroup.procs"), "w") as file:
+        file.write(str(os.getpid()))
+    executor = lithops.FunctionExecutor(log_level=None)
+    futures = executor.map(take, [1_000_000, 2_000_000_000, 1_000_000])
+    found = []
+    for future in futures:
+        try:
+            found.append(future.result())
+        except WorkerError as error:
+            found.append(type(error).__name__)
+    print(json.dumps([found, executor.get_result(executor.map(take, [1000]))]))
+"""
+)
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group that has a gigabyte."""
+    top = Path("/sys/fs/cgroup")
+    for parent, limit in ((top / "memory", "memory.limit_in_bytes"), (top, "memory.max")):
+        group = parent / f"lithops-shm-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(1_000_000_000))
+        except OSError:
+            continue
+        yield group
+        deadline = time.monotonic() + 10
+        while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        group.rmdir()
+        return
+    pytest.skip("no control group for memory can be made here")
+
+
+def test_a_call_that_runs_out_of_memory_fails_alone(run: Callable[..., str], memory_group: Path) -> None:
+    found = json.loads(run(GREEDY, str(memory_group)).splitlines()[-1])
+    assert found == [[1, "WorkerOutOfMemoryError", 1], [1]]
