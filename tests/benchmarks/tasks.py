@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import statistics
+import sys
 from contextlib import ExitStack
 
 from clients import LITHOPS, RAY, Client, has_ray
@@ -15,7 +16,10 @@ from lithops_shm import host
 
 __all__ = ["STEPS"]
 
-_STOCK = json.dumps({"backend": "localhost", "storage": "localhost"})
+# Stock Lithops would run its workers with the first `python` in PATH, whichever that is.
+_STOCK = {
+    "config": {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"runtime": sys.executable}}
+}
 _MANY = 1000
 _CALLS = 10_000
 
@@ -36,7 +40,10 @@ def _spread(seconds: list[float], unit: str = "s") -> str:
 def calls(stage: Stage) -> list[Figure]:
     """Empty calls, beside stock Lithops and Ray"""
     with ExitStack() as stack:
-        few = {"ours": stack.enter_context(_ours(stage)), "stock": stack.enter_context(Client(LITHOPS, _STOCK))}
+        few = {
+            "ours": stack.enter_context(_ours(stage)),
+            "stock": stack.enter_context(Client(LITHOPS, json.dumps(_STOCK))),
+        }
         many = {"ours": few["ours"]}
         if has_ray():
             many["ray"] = stack.enter_context(Client(RAY, str(host.usable_cpus())))
