@@ -17,9 +17,8 @@ from lithops_shm import host
 __all__ = ["STEPS"]
 
 # Stock Lithops would run its workers with the first `python` in PATH, whichever that is.
-_STOCK = {
-    "config": {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"runtime": sys.executable}}
-}
+_LOCALHOST = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"runtime": sys.executable}}
+_STOCK = json.dumps({"config": _LOCALHOST})
 _MANY = 1000
 _CALLS = 10_000
 
@@ -42,7 +41,7 @@ def calls(stage: Stage) -> list[Figure]:
     with ExitStack() as stack:
         few = {
             "ours": stack.enter_context(_ours(stage)),
-            "stock": stack.enter_context(Client(LITHOPS, json.dumps(_STOCK))),
+            "stock": stack.enter_context(Client(LITHOPS, _STOCK)),
         }
         many = {"ours": few["ours"]}
         if has_ray():
