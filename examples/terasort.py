@@ -227,7 +227,7 @@ def draw(medians: dict[str, Run], title: str, path: Path) -> None:
         axes.text(medians[name].total_s, row, f" {medians[name].total_s:.2f} s", va="center")
     axes.set(xlabel="seconds, less is better", title=title, xlim=(0, 1.18 * max(m.total_s for m in medians.values())))
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside right center")
     figure.savefig(path, dpi=120)
 
 
