@@ -90,7 +90,8 @@ class ShmStorageBackend:
         StoreFullError
             What was stored under the key is untouched.
         """
-        if self._pid != os.getpid() and key.startswith(f"{JOBS_PREFIX}/"):
+        # Lithops' own workers fork too, one child for the one call that both are there for.
+        if self._pid != os.getpid() and key.startswith(f"{JOBS_PREFIX}/") and not is_lithops_worker():
             raise UnsupportedError(
                 "this executor was made before its process was forked, and the parent's jobs would be mixed up with "
                 "those of the child: make another executor in the child"
