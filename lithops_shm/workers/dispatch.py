@@ -215,7 +215,7 @@ class Dispatcher:
         return min(fitting, key=lambda state: running[state.job.group or state.job.key], default=None)
 
     def _fits(self, job: Job, memory_available: int | None) -> bool:
-        return memory_available is None or job.memory_bytes <= memory_available
+        return memory_available is None or not job.memory_bytes or job.memory_bytes <= memory_available
 
     def _worker_for(self, job_key: str) -> int | None:
         idle = [number for number, worker in self._workers.items() if worker.call is None]

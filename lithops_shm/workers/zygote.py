@@ -7,6 +7,7 @@ threads and holds no locks; the client, which has threads, is never forked.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import os
@@ -57,6 +58,7 @@ class _Zygote:
         self._control = control
         self._channel = Channel(control)
         self._client = client
+        self._pid = os.getpid()  # a worker that asked who its parent is might be told of the one it was left to
         self._last_will = last_will
         self._told_to_end = False
         self._children: set[int] = set()
@@ -135,9 +137,8 @@ class _Zygote:
     def _become_worker(self, descriptor: int, output: int) -> NoReturn:
         code = 1
         try:
-            zygote = os.getppid()
             os.setsid()  # a group of its own: what it starts is killed with it, and Ctrl-C at the terminal passes it by
-            _die_with(zygote)
+            _die_with(self._pid)
             with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
                 file.write(_OOM_SCORE)
             signal.set_wakeup_fd(-1)
@@ -191,8 +192,6 @@ def _kill(pid: int) -> None:
 def _die_with(parent: int) -> None:
     """Have this process killed when its parent dies, by whatever signal; where the system can (Linux)."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died just before
         os._exit(1)
