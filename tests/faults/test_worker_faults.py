@@ -97,6 +97,9 @@ def produce(x):
     return np.ones(1_000_000)
 
 if __name__ == "__main__":
+    for number in (signal.SIGHUP, signal.SIGTERM):  # as at a terminal, whatever the tests run under
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     executor = lithops.FunctionExecutor(log_level=None)
     executor.wait(executor.map(produce, range(4)))
     executor.map(hold, range(4))
