@@ -50,6 +50,8 @@ def total(results):
 
 if __name__ == "__main__":
     name = sys.argv[1]
+    # Stock Lithops would run its workers with the first `python` in PATH, whatever is installed there.
+    options = {} if name == "shm" else {"runtime": sys.executable}
     storage = lithops.Storage(backend=name)
     for number in range(3):
         storage.put_object("texts", f"in/{number}.txt", b"some words in a line\\n" * (20_000 + number))
@@ -59,7 +61,7 @@ if __name__ == "__main__":
         {"obj_chunk_number": 2, "obj_reduce_by_key": True},
     ):
         # A new one each time: Lithops may lose a job of an executor that has just finished another.
-        with lithops.FunctionExecutor(storage=name) as executor:
+        with lithops.FunctionExecutor(storage=name, **options) as executor:
             found = executor.get_result(executor.map_reduce(words, f"{name}://texts/in/", total, **arguments))
             print("found", sorted(found) if isinstance(found, list) else found)
 """
