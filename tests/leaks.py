@@ -155,13 +155,24 @@ def _held_by_others(path: str) -> bool:
     return any(holds(process) for process in Path("/proc").glob("[0-9]*") if process.name not in ours)
 
 
+# Processes seen before that do not carry the mark, by number and inode: they never will, as none descends from this one.
+_others: set[tuple[str, int]] = set()
+
+
 def _processes() -> frozenset[str]:
     """Children of this process, and whatever else carries the mark of this run."""
     me = str(os.getpid())
     mark = f"{RUN_VARIABLE}={os.environ.get(RUN_VARIABLE, 'none')}\0".encode()
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        if process.name == me:
+    for name in os.listdir("/proc"):
+        if not name.isdecimal() or name == me:
+            continue
+        process = Path("/proc", name)
+        try:
+            seen = name, process.stat().st_ino
+        except OSError:  # it is gone
+            continue
+        if seen in _others:
             continue
         try:
             state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
@@ -169,7 +180,11 @@ def _processes() -> frozenset[str]:
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 if "resource_tracker" not in command and _LITHOPS_CLEANER not in command:
                     found.append(f"{process.name} {command[:80] or 'not waited for'}")
-        except OSError:  # it is gone, or not ours to look at
+            else:
+                _others.add(seen)
+        except PermissionError:  # not ours to look at, as the kernel's own
+            _others.add(seen)
+        except OSError:  # it is gone
             continue
     return frozenset(found)
 
