@@ -155,7 +155,7 @@ def _held_by_others(path: str) -> bool:
     return any(holds(process) for process in Path("/proc").glob("[0-9]*") if process.name not in ours)
 
 
-# Processes seen before that do not carry the mark, by number and inode: they never will, as none descends from this one.
+# Processes that do not carry the mark, by number and inode: they never will, as none descends from this one.
 _others: set[tuple[str, int]] = set()
 
 
@@ -182,10 +182,8 @@ def _processes() -> frozenset[str]:
                     found.append(f"{process.name} {command[:80] or 'not waited for'}")
             else:
                 _others.add(seen)
-        except PermissionError:  # not ours to look at, as the kernel's own
+        except OSError:  # it is gone, or not ours to look at, as the kernel's own
             _others.add(seen)
-        except OSError:  # it is gone
-            continue
     return frozenset(found)
 
 
