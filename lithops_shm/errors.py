@@ -20,6 +20,12 @@
         WorkerDiedError                the process of a call ended before the call did
           WorkerOutOfMemoryError
         CallTimeoutError (TimeoutError)
+      ShuffleError
+        PartitionerError (ValueError)  rows cannot be told apart by the key, or the partition function is wrong
+        SchemaMismatchError (TypeError) two mappers disagree on a column
+        StaleAttemptError              an attempt that does not count
+        IncompleteShuffleError         some mapper has no attempt that counts
+        ShuffleStorageError            the place where a shuffle keeps its objects fails
 
 Each class has a stable ``code``; codes are only ever added. The data of an error is in ``args``
 and its sentence is made by ``__str__``, so that errors survive pickling between processes.
@@ -34,15 +40,21 @@ __all__ = [
     "CallTimeoutError",
     "CodecError",
     "ConfigError",
+    "IncompleteShuffleError",
     "InvalidKeyError",
     "InvalidRangeError",
     "LayoutVersionError",
     "NotAdmittedError",
     "NotSerializableError",
+    "PartitionerError",
+    "SchemaMismatchError",
     "SegmentCorruptError",
     "SegmentNotFoundError",
     "SessionLostError",
     "ShmError",
+    "ShuffleError",
+    "ShuffleStorageError",
+    "StaleAttemptError",
     "StoreError",
     "StoreFullError",
     "UnsafeDirectoryError",
@@ -254,3 +266,63 @@ class CallTimeoutError(WorkerError, TimeoutError):
             f"call {call} exceeded its timeout of {seconds} seconds and was killed; give it more time with `timeout=` "
             "or `lithops: {execution_timeout: ...}`"
         )
+
+
+class ShuffleError(ShmError):
+    """Base of the errors of shuffles."""
+
+    code = "SHM-SHUFFLE"
+
+
+class PartitionerError(ShuffleError, ValueError):
+    """Rows cannot be given to partitions. ``args``: what by (a column, or the partition function), the reason."""
+
+    code = "SHM-PARTITIONER"
+
+    def __str__(self) -> str:
+        what, reason = self.args
+        return f"cannot partition by {what}: {reason}"
+
+
+class SchemaMismatchError(ShuffleError, TypeError):
+    """Two mappers disagree on a column. ``args``: mapper, column, what it has, first mapper, what that has."""
+
+    code = "SHM-SCHEMA"
+
+    def __str__(self) -> str:
+        mapper, column, found, first, expected = self.args
+        return (
+            f"mapper {mapper} gives column {column!r} as {found}, mapper {first} as {expected}: all mappers must "
+            "return the same columns of the same types; cast it in the map function"
+        )
+
+
+class StaleAttemptError(ShuffleError):
+    """An attempt that does not count, because another was first. ``args``: what, the attempt, the one that counts."""
+
+    code = "SHM-STALE-ATTEMPT"
+
+    def __str__(self) -> str:
+        what, attempt, counts = self.args
+        return f"attempt {attempt} of {what} does not count: {counts} does"
+
+
+class IncompleteShuffleError(ShuffleError):
+    """A shuffle was to be committed or read before all its mappers had finished. ``args``: shuffle, mappers."""
+
+    code = "SHM-INCOMPLETE-SHUFFLE"
+
+    def __str__(self) -> str:
+        shuffle, mappers = self.args
+        named = ", ".join(map(str, mappers[:5])) + (", ..." if len(mappers) > 5 else "")
+        return f"shuffle {shuffle} has not one output that counts of mapper {named}"
+
+
+class ShuffleStorageError(ShuffleError):
+    """Where a shuffle keeps its objects something failed. ``args``: where, the reason, what to do."""
+
+    code = "SHM-SHUFFLE-STORAGE"
+
+    def __str__(self) -> str:
+        where, reason, todo = self.args
+        return f"{where}: {reason}; {todo}"

@@ -25,6 +25,7 @@ LEVELS = {
     "codec": 2,
     "refs": 3,
     "workers": 3,
+    "shuffle": 3,
     "plugin": 4,
     "executor": 5,
     "doctor": 5,
@@ -38,8 +39,9 @@ BESIDE = {
 }
 # The plugin is backends of Lithops; the doctor asks Lithops where its configuration is.
 KNOW_LITHOPS = {"plugin", "executor", "doctor"}
-# The codec turns their objects into buffers; the doctor asks for their versions.
-KNOW_ARROW = {"codec", "doctor"}
+# The codec turns their objects into buffers, the shuffle cuts and joins them, the executor's tasks carry them from the
+# user's functions to it; the doctor asks for their versions.
+KNOW_ARROW = {"codec", "doctor", "shuffle", "executor"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
 LONGEST = 399
 

@@ -1,0 +1,301 @@
+"""The exchange: a mapper's rows out as one object, a partition's rows in from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+
+from lithops_shm import codec
+from lithops_shm.errors import IncompleteShuffleError, SegmentCorruptError, StaleAttemptError, UnsupportedError
+from lithops_shm.shuffle import ranges
+from lithops_shm.shuffle.frames import Encoding, dump_frames, load_frames
+from lithops_shm.shuffle.keys import check_keys
+from lithops_shm.shuffle.manifest import Manifest, MapOutput, Piece, plan
+from lithops_shm.shuffle.media.objects import ObjectStore
+from lithops_shm.shuffle.order import gather, sort_indices
+from lithops_shm.shuffle.partition import bucket_order, bucket_positions, buckets_by_function, buckets_by_hash
+from lithops_shm.shuffle.spec import Shuffle
+
+__all__ = ["Exchange", "ManifestRef"]
+
+# Where the number of partitions is left to us, rows are cut finer, and neighbours joined when sizes are known.
+_BUCKETS_IN_MEMORY = 256
+_BUCKETS_IN_OBJECTS = 64
+# Sampled keys of one mapper, per partition: with so many a range is off by 1/16 at each end in the worst case.
+_SAMPLES_PER_PARTITION = 16
+_SAMPLES = 1024
+_MOST_SAMPLES = 16_384
+
+BATCH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRef:
+    """Where the manifest of a shuffle is, and what its bytes add up to."""
+
+    key: str
+    crc32: int
+
+
+class Exchange:
+    """One shuffle's objects in a store. Mappers write, one commits, reducers read; each in a process of its own.
+
+    Parameters
+    ----------
+    shuffle:
+        What it does.
+    objects:
+        Where its objects are. In one that maps (shared memory), a mapper leaves its rows as one table, which reducers
+        slice without a copy; in any other as frames, which they read by range.
+    prefix:
+        Of the keys of its objects, different for each shuffle.
+    encoding:
+        Of frames.
+    """
+
+    def __init__(self, shuffle: Shuffle, objects: ObjectStore, prefix: str, encoding: Encoding | None = None) -> None:
+        self._shuffle = shuffle
+        self._objects = objects
+        self._prefix = prefix
+        self._encoding = encoding or Encoding()
+
+    def write(self, mapper: int, attempt: int, table: pa.Table | None, library: str = "arrow") -> MapOutput:
+        """Store the rows of a mapper, cut by partition, as one object.
+
+        Parameters
+        ----------
+        mapper, attempt:
+            Numbers from 0. Attempts write objects of their own, so that none can spoil another's.
+        table:
+            Its rows; ``None`` for none.
+        library:
+            What they were when the mapper returned them.
+
+        Raises
+        ------
+        PartitionerError
+            When the key is missing, or of a type that cannot be hashed or compared.
+        StoreFullError, ShuffleStorageError
+        """
+        key = f"{self._prefix}/map/{mapper:05}-{attempt}"
+        if table is None or not table.num_rows:
+            schema = None if table is None else table.schema
+            return MapOutput(mapper, attempt, key, 0, 0, library, schema, np.zeros(1, np.int64))
+        check_keys(table.schema, self._shuffle.columns, ordered=self._shuffle.ordered)
+        samples = None
+        if self._shuffle.kind == "range":
+            table = gather(table, sort_indices(table, self._shuffle.columns))
+            samples = ranges.sample(table, self._shuffle.columns, self._samples)
+            positions = np.append(ranges.places(table.num_rows, self._samples), table.num_rows)
+        else:
+            table, positions = self._bucketed(table)
+        offsets = checksums = None
+        if self._objects.maps:
+            parts: Sequence[memoryview | pa.Buffer] = codec.encode(table, codec="arrow").parts
+        else:
+            parts, offsets, checksums = dump_frames(table, positions, self._encoding)
+        self._objects.put(key, parts)
+        return MapOutput(
+            mapper,
+            attempt,
+            key,
+            table.num_rows,
+            table.nbytes,
+            library,
+            table.schema,
+            positions,
+            offsets,
+            checksums,
+            samples,
+            self._objects.spilled_bytes(key),
+        )
+
+    def plan(self, shuffle_id: str, outputs: Sequence[MapOutput], mappers: int, least: int = 1) -> Manifest:
+        """Join the outputs that count; see :func:`~lithops_shm.shuffle.manifest.plan`."""
+        shuffle = self._shuffle
+        partitions = shuffle.partitions or (self._buckets if callable(shuffle.kind) else None)
+        return plan(shuffle_id, outputs, mappers, by=shuffle.columns, partitions=partitions, least=least)
+
+    def commit(self, manifest: Manifest) -> ManifestRef:
+        """Publish the manifest, once: whoever is second is refused.
+
+        In a store that does not honour conditions its name is made of its bytes, so that no other can take its place.
+
+        Raises
+        ------
+        StaleAttemptError
+            When the shuffle has a manifest already.
+        """
+        data = manifest.dump()
+        ref = ManifestRef(f"{self._prefix}/manifest", crc32(data))
+        try:
+            if not self._objects.put_if_absent(ref.key, [memoryview(data)]):
+                raise StaleAttemptError(f"the manifest of shuffle {manifest.shuffle}", "this", "one committed before")
+        except UnsupportedError:
+            ref = ManifestRef(f"{self._prefix}/manifest-{ref.crc32:08x}-{len(data)}", ref.crc32)
+            self._objects.put(ref.key, [memoryview(data)])
+        return ref
+
+    def manifest(self, ref: ManifestRef) -> Manifest:
+        """The manifest that was committed; raises SegmentCorruptError when it is another."""
+        data = self._objects.get(ref.key)
+        if crc32(data) != ref.crc32:
+            raise SegmentCorruptError(f"the manifest {ref.key}", "it is not the one that was committed")
+        return Manifest.load(data)
+
+    def read(self, manifest: Manifest, partition: int) -> pa.Table:
+        """The rows of a partition, sorted if the shuffle sorts; else slices of what mappers left, uncopied in memory.
+
+        Raises
+        ------
+        SegmentNotFoundError, SegmentCorruptError, ShuffleStorageError
+        """
+        runs = list(self.runs(manifest, partition))
+        if not runs:
+            return _empty(manifest)
+        table = pa.concat_tables(runs)
+        if not self._shuffle.sort or len(runs) == 1:
+            return table
+        return gather(table, sort_indices(table, self._shuffle.columns))
+
+    def batches(self, manifest: Manifest, partition: int, batch_bytes: int = BATCH_BYTES) -> Iterator[pa.Table]:
+        """The rows of a partition as tables of about `batch_bytes` bytes each, in the order :meth:`read` has.
+
+        In shared memory no more than one is held at a time. From other stores unsorted rows come mapper by mapper, and
+        sorted ones are all fetched first.
+        """
+        if not self._shuffle.sort:
+            for run in self.runs(manifest, partition):
+                yield from _sliced(run, batch_bytes)
+            return
+        by = self._shuffle.columns
+        runs = list(self.runs(manifest, partition))
+        count = -(-sum(run.nbytes for run in runs) // batch_bytes)
+        if count <= 1 or len(runs) == 1:
+            for run in runs if len(runs) == 1 else [self.read(manifest, partition)]:
+                yield from _sliced(run, batch_bytes)
+            return
+        bounds = ranges.bounds([ranges.sample(run, by, _SAMPLES_PER_PARTITION * count) for run in runs], by, count)
+        cuts = [[0, *ranges.cut(run, by, bounds), run.num_rows] for run in runs]
+        for number in range(len(bounds) + 1):
+            slices = [
+                run.slice(cut[number], cut[number + 1] - cut[number]) for run, cut in zip(runs, cuts, strict=True)
+            ]
+            slices = [each for each in slices if each.num_rows]
+            if slices:
+                table = pa.concat_tables(slices)
+                yield gather(table, sort_indices(table, by))
+
+    def release(self, keys_of: Sequence[str]) -> None:
+        """Delete objects that nobody will read any longer; memory goes with the last view of it."""
+        self._objects.delete(keys_of)
+
+    def clear(self) -> None:
+        """Delete whatever the shuffle has left, attempts that died before they could tell of it included."""
+        self._objects.delete_prefix(f"{self._prefix}/")
+
+    @property
+    def _buckets(self) -> int:
+        if self._shuffle.partitions is not None:
+            return self._shuffle.partitions
+        return _BUCKETS_IN_MEMORY if self._objects.maps else _BUCKETS_IN_OBJECTS
+
+    @property
+    def _samples(self) -> int:
+        partitions = self._shuffle.partitions
+        return _SAMPLES if partitions is None else min(_SAMPLES_PER_PARTITION * partitions, _MOST_SAMPLES)
+
+    def _bucketed(self, table: pa.Table) -> tuple[pa.Table, np.ndarray]:
+        """The rows by bucket, sorted within each if the shuffle sorts; and where buckets begin."""
+        shuffle, buckets = self._shuffle, self._buckets
+        if callable(shuffle.kind):
+            rows = table.select(list(shuffle.columns))
+            numbers = buckets_by_function(shuffle.kind, rows, table.num_rows, buckets)
+        elif buckets == 1:
+            numbers = np.zeros(table.num_rows, np.int64)
+        else:
+            numbers = buckets_by_hash(table, shuffle.columns, buckets)
+        positions = bucket_positions(numbers, buckets)
+        if shuffle.sort:
+            order = sort_indices(table, shuffle.columns)
+            order = order[bucket_order(numbers[order], buckets)]
+        elif buckets == 1:
+            return table, positions
+        else:
+            order = bucket_order(numbers, buckets)
+        return gather(table, order), positions
+
+    def runs(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
+        """What each mapper has for a partition, in the order of mappers; those that have nothing left out."""
+        pieces = manifest.pieces(partition)
+        tables = self._mapped(pieces) if self._objects.maps else self._fetched(pieces)
+        for table in tables:
+            run = table
+            if manifest.bounds is not None:
+                start, stop = ranges.slice_of(table, self._shuffle.columns, manifest.bounds, partition)
+                run = table.slice(start, stop - start)
+            if run.num_rows:
+                yield _conformed(run, manifest)
+
+    def _mapped(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+        for piece in pieces:
+            table = codec.decode(self._objects.get(piece.key))
+            yield table.slice(piece.start, piece.stop - piece.start)
+
+    def _fetched(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+        for batch in _by_size(pieces, BATCH_BYTES if not self._shuffle.sort else None):
+            wanted = [(piece.key, *_extent(piece)) for piece in batch]
+            for piece, data in zip(batch, self._objects.get_many(wanted), strict=True):
+                assert piece.offsets is not None
+                assert piece.checksums is not None
+                yield pa.concat_tables(load_frames(data, piece.offsets, piece.checksums, piece.key))
+
+
+def _extent(piece: Piece) -> tuple[int, int]:
+    """The bytes of an object that a piece is in."""
+    if piece.offsets is None:
+        raise IncompleteShuffleError(piece.key, [piece.mapper])
+    return int(piece.offsets[0]), int(piece.offsets[-1])
+
+
+def _by_size(pieces: Sequence[Piece], limit: int | None) -> Iterator[list[Piece]]:
+    """Pieces to be fetched together; without a limit all of them."""
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        start, stop = _extent(piece)
+        if batch and limit is not None and size + stop - start > limit:
+            yield batch
+            batch, size = [], 0
+        batch.append(piece)
+        size += stop - start
+    if batch:
+        yield batch
+
+
+def _sliced(table: pa.Table, nbytes: int) -> Iterator[pa.Table]:
+    step = max(1, table.num_rows * nbytes // max(1, table.nbytes))
+    for start in range(0, table.num_rows, step):
+        yield table.slice(start, step)
+
+
+def _conformed(table: pa.Table, manifest: Manifest) -> pa.Table:
+    """In the schema all mappers share; only columns that are all null have another type, and casting those is free."""
+    schema = manifest.schema
+    if schema is None or table.schema.equals(schema, check_metadata=True):
+        return table
+    if table.schema.types != schema.types:
+        order = [table.schema.get_field_index(name) for name in schema.names]
+        table = table.select(order) if -1 not in order else table
+        table = table.cast(schema)
+    elif table.schema.names != schema.names:
+        table = table.select(schema.names)
+    return pa.Table.from_arrays(table.columns, schema=schema)
+
+
+def _empty(manifest: Manifest) -> pa.Table:
+    return pa.table({}) if manifest.schema is None else manifest.schema.empty_table()

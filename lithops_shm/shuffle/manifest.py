@@ -1,0 +1,357 @@
+"""What mappers left and which of it counts: their outputs, joined into the manifest that readers trust. No I/O.
+
+A mapper's rows lie in the order of their buckets, or of their keys. `positions` are the rows at which they may be cut:
+where buckets begin, or where sampled keys lie. The manifest says which of these cuts separate the partitions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lithops_shm.errors import IncompleteShuffleError, SchemaMismatchError
+from lithops_shm.shuffle import ranges
+
+__all__ = ["Manifest", "MapOutput", "Piece", "plan"]
+
+Positions = np.ndarray[Any, np.dtype[np.int64]]
+
+# Partitions of chosen number are about so large, which two workers hold and sort at once in the memory of any machine.
+PARTITION_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class MapOutput:
+    """What one attempt of a mapper stored.
+
+    Parameters
+    ----------
+    mapper, attempt:
+        Whose it is, both from 0.
+    key:
+        The object.
+    rows, nbytes:
+        Rows in it, and bytes of its data in memory.
+    library:
+        What the mapper returned: ``"arrow"``, ``"pandas"``, ``"polars"`` or ``"pairs"``.
+    schema:
+        Of its rows; ``None`` when the mapper returned none at all.
+    positions:
+        Rows at which it may be cut, ascending from 0 to `rows`; shape (cuts + 1,), int64.
+    offsets:
+        The bytes of the object at which those rows begin, if it is stored as frames between the positions; else None.
+    checksums:
+        CRC-32 of each frame.
+    samples:
+        For ranges, the keys at some of its rows, as :func:`ranges.sample` gives them.
+    spilled_bytes:
+        Bytes of the object that are on disk, because memory had no room.
+    """
+
+    mapper: int
+    attempt: int
+    key: str
+    rows: int
+    nbytes: int
+    library: str
+    schema: pa.Schema | None
+    positions: Positions
+    offsets: Positions | None = None
+    checksums: Positions | None = None
+    samples: pa.Table | None = None
+    spilled_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a partition gets of one mapper: rows `start` to `stop`, in the frames `first` to `last` where it has some.
+
+    With ranges these are the rows that may belong to it; which of them do is found in the rows themselves.
+    """
+
+    mapper: int
+    key: str
+    start: int
+    stop: int
+    offsets: Positions | None = None
+    checksums: Positions | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The outputs that count, one of each mapper, and how they are cut.
+
+    Parameters
+    ----------
+    shuffle:
+        Its id.
+    partitions:
+        How many.
+    outputs:
+        By mapper.
+    cuts:
+        For each output the indices into its positions between which each partition lies; shape (partitions, 2), int64.
+    bounds:
+        For ranges, the least key of each partition but the first; fewer where keys are few.
+    schema:
+        Of the rows of all mappers; None when there are none.
+    library:
+        What the mappers returned.
+    """
+
+    shuffle: str
+    partitions: int
+    outputs: tuple[MapOutput, ...]
+    cuts: tuple[Positions, ...]
+    bounds: pa.Table | None
+    schema: pa.Schema | None
+    library: str
+
+    def pieces(self, partition: int) -> list[Piece]:
+        """What a partition gets, by mapper; those that have nothing for it left out."""
+        found = []
+        for output, cuts in zip(self.outputs, self.cuts, strict=True):
+            first, last = cuts[partition]
+            start, stop = int(output.positions[first]), int(output.positions[last])
+            if start < stop:
+                framed = output.offsets is not None and output.checksums is not None
+                found.append(
+                    Piece(
+                        output.mapper,
+                        output.key,
+                        start,
+                        stop,
+                        output.offsets[first : last + 1] if framed and output.offsets is not None else None,
+                        output.checksums[first:last] if framed and output.checksums is not None else None,
+                    )
+                )
+        return found
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows of all partitions."""
+        return sum(output.rows for output in self.outputs)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(output.nbytes for output in self.outputs)
+
+    def readers(self, mapper: int) -> set[int]:
+        """The partitions that read the output of a mapper, which may go when they have."""
+        cuts = self.cuts[mapper]
+        positions = self.outputs[mapper].positions
+        return {number for number, (first, last) in enumerate(cuts) if positions[first] < positions[last]}
+
+    def dump(self) -> bytes:
+        """The manifest as one Arrow IPC stream: one row for each output, and the rest in the schema's metadata."""
+        outputs = self.outputs
+        columns = {
+            "mapper": pa.array([each.mapper for each in outputs], pa.int64()),
+            "attempt": pa.array([each.attempt for each in outputs], pa.int64()),
+            "key": pa.array([each.key for each in outputs], pa.string()),
+            "rows": pa.array([each.rows for each in outputs], pa.int64()),
+            "nbytes": pa.array([each.nbytes for each in outputs], pa.int64()),
+            "positions": _lists([each.positions for each in outputs]),
+            "offsets": _lists([each.offsets for each in outputs]),
+            "checksums": _lists([each.checksums for each in outputs]),
+            "cuts": _lists([cuts.reshape(-1) for cuts in self.cuts]),
+        }
+        head = {"version": 1, "shuffle": self.shuffle, "partitions": self.partitions, "library": self.library}
+        metadata = {b"manifest": json.dumps(head).encode()}
+        if self.schema is not None:
+            metadata[b"schema"] = self.schema.serialize().to_pybytes()
+        if self.bounds is not None:
+            metadata[b"bounds"] = _stream(self.bounds)
+        return _stream(pa.table(columns).replace_schema_metadata(metadata))
+
+    @classmethod
+    def load(cls, data: Any) -> Manifest:
+        """Read what :meth:`dump` wrote; arrays are views of `data`."""
+        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+            table = reader.read_all()
+        metadata = table.schema.metadata
+        head = json.loads(metadata[b"manifest"])
+        columns = {name: table[name].to_pylist() for name in ("mapper", "attempt", "key", "rows", "nbytes")}
+        arrays = {name: _arrays(table[name]) for name in ("positions", "offsets", "checksums", "cuts")}
+        schema = pa.ipc.read_schema(pa.py_buffer(metadata[b"schema"])) if b"schema" in metadata else None
+        outputs = tuple(
+            MapOutput(
+                columns["mapper"][row],
+                columns["attempt"][row],
+                columns["key"][row],
+                columns["rows"][row],
+                columns["nbytes"][row],
+                head["library"],
+                schema,
+                _present(arrays["positions"][row]),
+                arrays["offsets"][row],
+                arrays["checksums"][row],
+            )
+            for row in range(table.num_rows)
+        )
+        bounds = pa.ipc.open_stream(metadata[b"bounds"]).read_all() if b"bounds" in metadata else None
+        cuts = tuple(_present(each).reshape(-1, 2) for each in arrays["cuts"])
+        return cls(head["shuffle"], head["partitions"], outputs, cuts, bounds, schema, head["library"])
+
+
+def plan(
+    shuffle: str,
+    outputs: Sequence[MapOutput],
+    mappers: int,
+    *,
+    by: tuple[str, ...],
+    partitions: int | None,
+    least: int = 1,
+) -> Manifest:
+    """Join the outputs that count, one of each mapper, and decide where partitions begin.
+
+    Parameters
+    ----------
+    shuffle:
+        Its id.
+    outputs:
+        In any order.
+    mappers:
+        How many there must be.
+    by:
+        The key columns, for ranges.
+    partitions:
+        How many; ``None``: by the size of the data, and at least `least`.
+
+    Raises
+    ------
+    IncompleteShuffleError
+        When a mapper is missing, or there twice.
+    SchemaMismatchError
+        When two disagree on a column; a column that is all null agrees with any.
+    """
+    ordered = tuple(sorted(outputs, key=lambda output: output.mapper))
+    numbers = [output.mapper for output in ordered]
+    if numbers != list(range(mappers)):
+        odd = [number for number in range(mappers) if numbers.count(number) != 1] or numbers
+        raise IncompleteShuffleError(shuffle, odd)
+    library = next((output.library for output in ordered if output.schema is not None), "arrow")
+    schema = None if library == "pairs" else common_schema(ordered)
+    if partitions is None:
+        partitions = max(least, -(-sum(output.nbytes for output in ordered) // PARTITION_BYTES))
+    bounds = None
+    samples = [output.samples for output in ordered if output.samples is not None]
+    if samples:
+        samples = [_promoted(each, schema) for each in samples]
+        bounds = ranges.bounds(samples, by, partitions)
+        cuts = tuple(_range_cuts(output, by, bounds, partitions, schema) for output in ordered)
+    else:
+        cuts = _bucket_cuts(ordered, partitions)
+    return Manifest(shuffle, partitions, ordered, cuts, bounds, schema, library)
+
+
+def common_schema(outputs: Iterable[MapOutput]) -> pa.Schema | None:
+    """The schema all outputs share, in which a column that is all null takes the type it has elsewhere."""
+    first: MapOutput | None = None
+    found: dict[str, tuple[pa.Field, int]] = {}
+    for output in outputs:
+        if output.schema is None:
+            continue
+        if first is None:
+            first = output
+            found = {field.name: (field, output.mapper) for field in output.schema}
+            continue
+        assert first.schema is not None
+        for name in [*first.schema.names, *(each for each in output.schema.names if each not in found)]:
+            mine = output.schema.field(name).type if name in output.schema.names else None
+            if name not in found:
+                raise SchemaMismatchError(output.mapper, name, str(mine), first.mapper, "no column")
+            field, mapper = found[name]
+            if mine is None:
+                raise SchemaMismatchError(output.mapper, name, "no column", mapper, str(field.type))
+            if pa.types.is_null(field.type) and not pa.types.is_null(mine):
+                found[name] = (output.schema.field(name), output.mapper)
+            elif mine != field.type and not pa.types.is_null(mine):
+                raise SchemaMismatchError(output.mapper, name, str(mine), mapper, str(field.type))
+    if first is None or first.schema is None:
+        return None
+    if len(found) < len(first.schema):
+        return first.schema  # columns of one name: alike by the comparison above, as far as names tell
+    fields = [found[name][0].with_nullable(True) for name in first.schema.names]
+    return pa.schema(fields, first.schema.metadata)
+
+
+def _promoted(samples: pa.Table, schema: pa.Schema | None) -> pa.Table:
+    """Sampled keys in the types all mappers share."""
+    if schema is None:
+        return samples
+    for index, field in enumerate(samples.schema):
+        if pa.types.is_null(field.type) and field.name in schema.names:
+            column = samples.column(index).cast(schema.field(field.name).type)
+            samples = samples.set_column(index, field.name, column)
+    return samples
+
+
+def _range_cuts(
+    output: MapOutput, by: tuple[str, ...], bounds: pa.Table, partitions: int, schema: pa.Schema | None
+) -> Positions:
+    """Between which sampled rows each range lies: from the last one before its least key to the first one after."""
+    cuts = np.zeros((partitions, 2), np.int64)
+    last = len(output.positions) - 1
+    if output.samples is None or not output.rows:
+        return cuts
+    inside = [0, *ranges.cut(_promoted(output.samples, schema), by, bounds), last]
+    inside += [last] * (partitions + 1 - len(inside))
+    for partition in range(partitions):
+        start, stop = inside[partition], inside[partition + 1]
+        # A range without a sample may still have rows between two; none before the first sample or after the last,
+        # which are the first and the last row.
+        empty = start == stop and start in (0, last)
+        cuts[partition] = (0, 0) if empty else (max(start - 1, 0), stop)
+    return cuts
+
+
+def _bucket_cuts(outputs: Sequence[MapOutput], partitions: int) -> tuple[Positions, ...]:
+    """Neighbouring buckets joined into partitions of about the same size."""
+    buckets = max((len(output.positions) - 1 for output in outputs), default=partitions)
+    if buckets <= partitions:
+        edges = np.minimum(np.arange(partitions + 1), buckets)
+    else:
+        sizes = np.zeros(buckets, np.int64)
+        for output in outputs:
+            if len(output.positions) == buckets + 1:
+                sizes += np.diff(output.positions)
+        ends = np.cumsum(sizes)
+        targets = ends[-1] * np.arange(1, partitions) / partitions
+        inner = np.searchsorted(ends, targets, side="left") + 1
+        edges = np.maximum.accumulate(np.concatenate([[0], inner, [buckets]]))
+    cuts = np.stack([edges[:-1], edges[1:]], axis=1).astype(np.int64)
+    return tuple(cuts if len(output.positions) > 1 else np.zeros((partitions, 2), np.int64) for output in outputs)
+
+
+def _lists(arrays: Sequence[Positions | None]) -> pa.Array:
+    """Arrays of int64 as one column of lists."""
+    values = [each for each in arrays if each is not None]
+    offsets = np.concatenate([[0], np.cumsum([0 if each is None else len(each) for each in arrays])])
+    flat = pa.array(np.concatenate(values).astype(np.int64) if values else np.empty(0, np.int64))
+    mask = pa.array([each is None for each in arrays], pa.bool_())
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), flat, mask=mask)
+
+
+def _arrays(column: pa.ChunkedArray) -> list[Positions | None]:
+    return [None if not each.is_valid else each.values.to_numpy() for chunk in column.chunks for each in chunk]
+
+
+def _present(array: Positions | None) -> Positions:
+    assert array is not None
+    return array
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

@@ -1,0 +1,221 @@
+"""Rows out of mappers and into reducers, through objects that are mapped and objects that are not."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lithops_shm import Shuffle
+from lithops_shm.config import StoreSettings
+from lithops_shm.errors import (
+    PartitionerError,
+    SegmentCorruptError,
+    SegmentNotFoundError,
+    StaleAttemptError,
+    UnsupportedError,
+)
+from lithops_shm.shuffle.exchange import Exchange
+from lithops_shm.shuffle.frames import Encoding
+from lithops_shm.shuffle.manifest import Manifest
+from lithops_shm.shuffle.media.objects import ObjectStore
+from lithops_shm.shuffle.media.shared import SharedObjects
+from lithops_shm.store import Store
+
+
+class Objects:
+    """A dict; may ignore conditions, as some servers do."""
+
+    maps = False
+
+    def __init__(self, *, honours: bool = True) -> None:
+        self.honours = honours
+        self.kept: dict[str, bytes] = {}
+
+    def put(self, key: str, parts: Sequence[Any]) -> int:
+        self.kept[key] = b"".join(bytes(part) for part in parts)
+        return len(self.kept[key])
+
+    def put_if_absent(self, key: str, parts: Sequence[Any]) -> bool:
+        if not self.honours:
+            raise UnsupportedError("it ignores conditions")
+        absent = key not in self.kept
+        if absent:
+            self.put(key, parts)
+        return absent
+
+    def spilled_bytes(self, key: str) -> int:
+        return 0
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> memoryview:
+        if key not in self.kept:
+            raise SegmentNotFoundError("dict", key)
+        return memoryview(self.kept[key])[start:stop]
+
+    def get_many(self, ranges: Sequence[tuple[str, int, int]]) -> list[memoryview]:
+        return [self.get(*each) for each in ranges]
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.kept.pop(key, None)
+
+    def delete_prefix(self, prefix: str) -> int:
+        gone = [key for key in self.kept if key.startswith(prefix)]
+        self.delete(gone)
+        return len(gone)
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(params=["shared", "dict"])
+def objects(request: pytest.FixtureRequest, shm_directory: Path) -> Iterator[ObjectStore]:
+    if request.param == "dict":
+        yield Objects()
+        return
+    store = SharedObjects(Store.open(StoreSettings(directory=str(shm_directory), spill=False)), "lithops")
+    yield store
+    store.close()
+
+
+def rows(mapper: int, count: int = 1000) -> pa.Table:
+    random = np.random.default_rng(mapper)
+    keys = random.integers(0, 300, count)
+    texts = pa.array([None if key % 17 == 0 else f"text {key}" for key in keys], pa.large_string())
+    return pa.table({"k": keys, "t": texts, "v": np.arange(count) + 10_000 * mapper})
+
+
+def exchanged(exchange: Exchange, tables: Sequence[pa.Table | None], least: int = 1) -> tuple[Manifest, list[pa.Table]]:
+    outputs = [exchange.write(mapper, 0, table) for mapper, table in enumerate(tables)]
+    ref = exchange.commit(exchange.plan("s", outputs, len(tables), least))
+    manifest = exchange.manifest(ref)
+    return manifest, [exchange.read(manifest, number) for number in range(manifest.partitions)]
+
+
+def as_set(tables: Iterable[pa.Table]) -> set[tuple[Any, ...]]:
+    return {tuple(row.values()) for table in tables for row in table.to_pylist()}
+
+
+TABLES = [rows(0), None, rows(2, 1), rows(3).slice(0, 0), rows(4, 500)]
+GIVEN = [table for table in TABLES if table is not None]
+
+
+def third(keys: pa.Table, partitions: int) -> Any:
+    return keys["k"].to_numpy() % partitions
+
+
+@pytest.mark.parametrize("kind", ["hash", "range", third])
+@pytest.mark.parametrize("by", ["k", ("t", "k")])
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize("partitions", [1, 3, 40, None])
+def test_every_row_arrives_once(objects: ObjectStore, kind: Any, by: Any, sort: bool, partitions: int | None) -> None:
+    shuffle = Shuffle(by=by, kind=kind, sort=sort, partitions=partitions)
+    manifest, found = exchanged(Exchange(shuffle, objects, "p"), TABLES, least=2)
+    assert len(found) == manifest.partitions == (partitions or len(found))
+    assert sum(table.num_rows for table in found) == sum(table.num_rows for table in GIVEN)
+    assert as_set(found) == as_set(GIVEN)
+    columns = list(shuffle.columns)
+    keys = [set(zip(*(table[name].to_pylist() for name in columns), strict=True)) for table in found]
+    assert sum(map(len, keys)) == len(set.union(*keys)), "a key is in two partitions"
+    order = [(name, "ascending") for name in columns]
+    for table in found if sort else []:
+        assert table.equals(table.take(pa.compute.sort_indices(table, order)))
+    if kind == "range" and sort:
+        whole = pa.concat_tables(found)
+        assert whole.select(columns).equals(whole.sort_by(order).select(columns))
+
+
+@pytest.mark.parametrize("sort", [False, True])
+@pytest.mark.parametrize("kind", ["hash", "range"])
+@pytest.mark.parametrize("batch_bytes", [1, 700, 1 << 30])
+def test_batches_are_the_partition_in_order(objects: ObjectStore, kind: str, sort: bool, batch_bytes: int) -> None:
+    exchange = Exchange(Shuffle(by="k", kind=kind, sort=sort, partitions=2), objects, "p")
+    manifest, found = exchanged(exchange, [rows(0, 60), rows(1, 40)])
+    for partition, table in enumerate(found):
+        batches = list(exchange.batches(manifest, partition, batch_bytes))
+        assert pa.concat_tables(batches).equals(table)
+        if batch_bytes == 1 << 30:
+            assert len(batches) <= (1 if sort else 2)
+        if batch_bytes == 700:
+            assert 2 < len(batches) <= 20
+
+
+def test_rows_in_memory_are_slices_of_what_mappers_left(shm_directory: Path) -> None:
+    store = Store.open(StoreSettings(directory=str(shm_directory)))
+    with store:
+        exchange = Exchange(Shuffle(by="k", partitions=2), SharedObjects(store, "lithops"), "p")
+        manifest, found = exchanged(exchange, [rows(0), rows(1)])
+        view = store.attach("lithops", manifest.outputs[0].key).view
+        mapped = np.frombuffer(view, np.uint8).size
+        assert mapped > 0
+        chunk = found[0]["v"].chunk(0)
+        assert not chunk.buffers()[1].is_mutable
+        del view, chunk, found, exchange
+
+
+def test_a_manifest_is_committed_once(objects: ObjectStore) -> None:
+    exchange = Exchange(Shuffle(by="k", partitions=2), objects, "p")
+    manifest = exchange.plan("s", [exchange.write(0, 0, rows(0))], 1)
+    exchange.commit(manifest)
+    with pytest.raises(StaleAttemptError, match="one committed before does"):
+        exchange.commit(manifest)
+
+
+def test_where_conditions_are_ignored_a_manifest_is_named_by_its_bytes() -> None:
+    objects = Objects(honours=False)
+    exchange = Exchange(Shuffle(by="k", partitions=2), objects, "p")
+    refs = [exchange.commit(exchange.plan("s", [exchange.write(0, turn, rows(turn))], 1)) for turn in range(2)]
+    assert refs[0].key != refs[1].key
+    assert [exchange.manifest(ref).outputs[0].attempt for ref in refs] == [0, 1]
+
+
+def test_another_manifest_is_not_believed() -> None:
+    objects = Objects()
+    exchange = Exchange(Shuffle(by="k", partitions=2), objects, "p")
+    ref = exchange.commit(exchange.plan("s", [exchange.write(0, 0, rows(0))], 1))
+    objects.put(ref.key, [exchange.plan("s", [exchange.write(0, 1, rows(0))], 1).dump()])
+    with pytest.raises(SegmentCorruptError, match="not the one that was committed"):
+        exchange.manifest(ref)
+
+
+def test_attempts_do_not_touch_each_other(objects: ObjectStore) -> None:
+    exchange = Exchange(Shuffle(by="k", partitions=1), objects, "p")
+    first, second = exchange.write(0, 0, rows(0)), exchange.write(0, 1, rows(0))
+    assert first.key != second.key
+    manifest = exchange.plan("s", [second], 1)
+    exchange.release([first.key])
+    assert exchange.read(manifest, 0).num_rows == 1000
+    exchange.clear()
+    with pytest.raises(SegmentNotFoundError):
+        exchange.read(manifest, 0)
+
+
+def test_a_column_without_values_takes_the_type_it_has_elsewhere(objects: ObjectStore) -> None:
+    empty = pa.table({"k": [1, 2], "t": pa.nulls(2), "v": [1, 2]})
+    for kind, by in (("hash", "k"), ("range", "t")):
+        exchange = Exchange(Shuffle(by=by, kind=kind, partitions=2, sort=True), objects, f"p-{kind}")
+        for tables in ([empty, rows(0)], [rows(0), empty]):
+            _, found = exchanged(exchange, tables)
+            exchange.clear()
+            assert sum(table["t"].null_count for table in found) == 2 + rows(0)["t"].null_count
+            assert {table.schema.field("t").type for table in found} == {pa.large_string()}
+
+
+@pytest.mark.parametrize("encoding", [Encoding("arrow", "none"), Encoding("arrow", "zstd"), Encoding("parquet", "lz4")])
+def test_encodings_of_frames(encoding: Encoding) -> None:
+    _, found = exchanged(Exchange(Shuffle(by="k", kind="range", partitions=3), Objects(), "p", encoding), TABLES)
+    assert as_set(found) == as_set(GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("by", "kind", "said"), [("x", "hash", "'x'"), ("l", "hash", "list"), ("l", "range", "list"), ("k", "range", None)]
+)
+def test_keys_that_will_not_do_are_refused(objects: ObjectStore, by: str, kind: str, said: str | None) -> None:
+    table = pa.table({"k": [1], "l": [[1]]})
+    exchange = Exchange(Shuffle(by=by, kind=kind, partitions=2), objects, "p")
+    if said is None:
+        exchange.write(0, 0, table)
+        return
+    with pytest.raises(PartitionerError, match=said):
+        exchange.write(0, 0, table)

@@ -1,0 +1,156 @@
+"""What counts, and how it is cut: pure functions over what mappers told."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lithops_shm.errors import IncompleteShuffleError, SchemaMismatchError
+from lithops_shm.shuffle import ranges
+from lithops_shm.shuffle.manifest import PARTITION_BYTES, Manifest, MapOutput, plan
+
+SCHEMA = pa.schema([("k", pa.int64()), ("v", pa.large_string())])
+
+
+def output(mapper: int, counts: list[int], *, nbytes: int = 100, schema: pa.Schema | None = SCHEMA) -> MapOutput:
+    """Of a mapper that has so many rows in each bucket."""
+    positions = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return MapOutput(mapper, 0, f"map/{mapper}", sum(counts), nbytes, "arrow", schema, positions)
+
+
+def nothing(mapper: int) -> MapOutput:
+    return MapOutput(mapper, 0, f"map/{mapper}", 0, 0, "arrow", None, np.zeros(1, np.int64))
+
+
+def extents(manifest: Manifest) -> list[list[tuple[int, int, int]]]:
+    """Of each partition its pieces: mapper, first row, end."""
+    return [
+        [(piece.mapper, piece.start, piece.stop) for piece in manifest.pieces(partition)]
+        for partition in range(manifest.partitions)
+    ]
+
+
+class TestBuckets:
+    def test_one_bucket_a_partition(self) -> None:
+        manifest = plan("s", [output(1, [0, 4]), output(0, [3, 2])], 2, by=("k",), partitions=2)
+        assert extents(manifest) == [[(0, 0, 3)], [(0, 3, 5), (1, 0, 4)]]
+        assert manifest.rows == 9
+        assert [manifest.readers(mapper) for mapper in (0, 1)] == [{0, 1}, {1}]
+
+    def test_buckets_are_joined_by_size(self) -> None:
+        manifest = plan("s", [output(0, [9, 1, 1, 1, 8, 2, 1, 1])], 1, by=("k",), partitions=None, least=3)
+        assert manifest.partitions == 3
+        assert extents(manifest) == [[(0, 0, 9)], [(0, 9, 20)], [(0, 20, 24)]]
+
+    def test_chosen_partitions_are_of_bounded_size(self) -> None:
+        outputs = [output(number, [5] * 256, nbytes=10 * PARTITION_BYTES) for number in range(4)]
+        assert plan("s", outputs, 4, by=("k",), partitions=None).partitions == 40
+
+    @pytest.mark.parametrize("partitions", [1, 2, 3, 7, 255, 256, 300])
+    def test_every_row_is_in_one_partition(self, partitions: int) -> None:
+        random = np.random.default_rng(partitions)
+        outputs = [output(number, random.integers(0, 50, 256).tolist()) for number in range(3)]
+        manifest = plan("s", [*outputs, nothing(3)], 4, by=("k",), partitions=None, least=partitions)
+        for mapper in range(3):
+            pieces = [piece for each in extents(manifest) for piece in each if piece[0] == mapper]
+            assert pieces[0][1] == 0
+            assert pieces[-1][2] == outputs[mapper].rows
+            assert all(before[2] == after[1] for before, after in itertools.pairwise(pieces))
+        assert manifest.readers(3) == set()
+
+    def test_no_rows_at_all(self) -> None:
+        manifest = plan("s", [nothing(0), nothing(1)], 2, by=("k",), partitions=2)
+        assert extents(manifest) == [[], []]
+        assert manifest.schema is None
+
+
+def ranged(mapper: int, values: list[Any], samples: int = 4) -> tuple[MapOutput, pa.Table]:
+    table = pa.table({"k": pa.array(sorted(values), pa.int64())})
+    positions = np.append(ranges.places(len(values), samples), len(values)).astype(np.int64)
+    sample = ranges.sample(table, ("k",), samples)
+    made = MapOutput(mapper, 0, f"map/{mapper}", len(values), 8, "arrow", table.schema, positions, samples=sample)
+    return made, table
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("samples", [2, 3, 16])
+def test_ranges_hold_all_rows_that_may_be_theirs(partitions: int, samples: int) -> None:
+    random = np.random.default_rng(samples)
+    made = [ranged(number, random.integers(0, 30, random.integers(1, 60)).tolist(), samples) for number in range(4)]
+    manifest = plan("s", [each for each, _ in made], 4, by=("k",), partitions=partitions)
+    assert manifest.bounds is not None
+    found: list[list[int]] = []
+    for partition in range(partitions):
+        rows: list[int] = []
+        for piece in manifest.pieces(partition):
+            table = made[piece.mapper][1].slice(piece.start, piece.stop - piece.start)
+            start, stop = ranges.slice_of(table, ("k",), manifest.bounds, partition)
+            rows += table.slice(start, stop - start)["k"].to_pylist()
+        found.append(sorted(rows))
+    every = sorted(value for _, table in made for value in table["k"].to_pylist())
+    assert list(itertools.chain.from_iterable(found)) == every
+
+
+def test_a_manifest_comes_back_as_it_was() -> None:
+    made = [ranged(number, list(range(number, 100, 3)))[0] for number in range(3)]
+    for manifest in (
+        plan("s", made, 3, by=("k",), partitions=4),
+        plan("s", [output(0, [3, 2]), output(1, [0, 4])], 2, by=("k",), partitions=2),
+        plan("s", [nothing(0)], 1, by=("k",), partitions=3),
+    ):
+        again = Manifest.load(manifest.dump())
+        assert extents(again) == extents(manifest)
+        assert (again.shuffle, again.partitions, again.library) == ("s", manifest.partitions, "arrow")
+        assert again.schema == manifest.schema
+        assert (again.bounds is None) == (manifest.bounds is None)
+        assert again.bounds is None or again.bounds.equals(manifest.bounds)
+        assert [each.attempt for each in again.outputs] == [0] * len(manifest.outputs)
+
+
+def test_frames_travel_with_their_pieces() -> None:
+    framed = MapOutput(
+        0, 2, "o", 5, 9, "arrow", SCHEMA, np.array([0, 3, 5]), np.array([0, 30, 77]), np.array([2**32 - 1, 6])
+    )
+    (piece,) = Manifest.load(plan("s", [framed], 1, by=("k",), partitions=2).dump()).pieces(1)
+    assert piece.offsets is not None
+    assert piece.checksums is not None
+    assert (piece.offsets.tolist(), piece.checksums.tolist()) == ([30, 77], [6])
+
+
+@pytest.mark.parametrize(
+    ("mappers", "said"), [([0, 2], "mapper 1"), ([0, 1, 1, 2], "mapper 1"), ([], "mapper 0, 1, 2")]
+)
+def test_each_mapper_counts_once(mappers: list[int], said: str) -> None:
+    with pytest.raises(IncompleteShuffleError, match=f"shuffle s has no output of {said}|counts"):
+        plan("s", [output(number, [1]) for number in mappers], 3, by=("k",), partitions=1)
+
+
+class TestSchemas:
+    @pytest.mark.parametrize(
+        ("other", "said"),
+        [
+            (
+                pa.schema([("k", pa.int32()), ("v", pa.large_string())]),
+                "mapper 1 gives column 'k' as int32, mapper 0",
+            ),
+            (pa.schema([("k", pa.int64())]), "mapper 1 gives column 'v' as no column"),
+            (pa.schema([*SCHEMA, ("w", pa.int8())]), "mapper 1 gives column 'w' as int8, mapper 0 as no column"),
+        ],
+    )
+    def test_a_difference_is_named(self, other: pa.Schema, said: str) -> None:
+        with pytest.raises(SchemaMismatchError, match=said):
+            plan("s", [output(0, [1]), output(1, [1], schema=other)], 2, by=("k",), partitions=1)
+
+    def test_all_null_agrees_with_any(self) -> None:
+        null = pa.schema([("k", pa.int64()), ("v", pa.null())])
+        for schemas in ([SCHEMA, null], [null, SCHEMA]):
+            outputs = [output(number, [1], schema=schema) for number, schema in enumerate(schemas)]
+            schema = plan("s", outputs, 2, by=("k",), partitions=1).schema
+            assert schema is not None
+            assert schema.field("v").type == pa.large_string()
+
+    def test_order_and_metadata_do_not_matter(self) -> None:
+        other = pa.schema([SCHEMA.field(1), SCHEMA.field(0)], {"a": "b"})
+        plan("s", [output(0, [1]), output(1, [1], schema=other)], 2, by=("k",), partitions=1)
