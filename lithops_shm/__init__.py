@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lithops_shm.refs import get as get
     from lithops_shm.refs import put as put
     from lithops_shm.refs import report as report
+    from lithops_shm.shuffle.spec import Shuffle as Shuffle
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 _EXPORTS: "dict[str, str | None]" = {
     "FunctionExecutor": "lithops_shm.executor",
     "Ref": "lithops_shm.refs",
+    "Shuffle": "lithops_shm.shuffle.spec",
     "delete": "lithops_shm.refs",
     "errors": None,
     "get": "lithops_shm.refs",
@@ -26,7 +28,7 @@ _EXPORTS: "dict[str, str | None]" = {
     "report": "lithops_shm.refs",
 }
 
-__all__ = ["FunctionExecutor", "Ref", "delete", "errors", "get", "put", "report"]
+__all__ = ["FunctionExecutor", "Ref", "Shuffle", "delete", "errors", "get", "put", "report"]
 
 
 def __getattr__(name: str) -> "Any":

@@ -13,7 +13,7 @@ from typing import Any
 
 from lithops_shm.errors import ConfigError
 
-__all__ = ["COMPUTES", "LIFETIMES", "SECTION", "StoreSettings", "WorkerSettings", "parse_bytes"]
+__all__ = ["COMPUTES", "LIFETIMES", "SECTION", "ShuffleSettings", "StoreSettings", "WorkerSettings", "parse_bytes"]
 
 SECTION = "shm"
 LIFETIMES = ("session", "kept")
@@ -23,7 +23,13 @@ COMPUTES = ("shm", "localhost")
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)}
 _UNITS |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)}
-_CHOICES = {"lifetime": LIFETIMES, "compute": COMPUTES}
+_CHOICES = {
+    "lifetime": LIFETIMES,
+    "compute": COMPUTES,
+    "shuffle_engine": ("boto3", "s3fs", "lithops"),
+    "shuffle_format": ("arrow", "parquet"),
+    "shuffle_compression": ("lz4", "zstd", "none"),
+}
 _AT_LEAST: dict[str, tuple[Any, int]] = {
     "worker_processes": (int, 1),
     "max_workers": (int, 1),
@@ -135,6 +141,33 @@ class WorkerSettings:
         return cls(**_checked(section, {field.name for field in fields(cls)}, source))
 
 
+@dataclass(frozen=True, slots=True)
+class ShuffleSettings:
+    """How shuffles use a storage that is not shared memory.
+
+    Parameters
+    ----------
+    shuffle_engine:
+        What reaches an S3 (storage ``aws_s3`` or ``minio``): ``"boto3"``, ``"s3fs"``, or ``"lithops"``, the storage
+        itself, as for every other storage.
+    shuffle_format:
+        ``"arrow"``: Arrow IPC. ``"parquet"``: smaller, and slower to write.
+    shuffle_compression:
+        ``"lz4"``, ``"zstd"``, or ``"none"``.
+    """
+
+    shuffle_engine: str = "boto3"
+    shuffle_format: str = "arrow"
+    shuffle_compression: str = "lz4"
+
+    @classmethod
+    def from_mapping(
+        cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration"
+    ) -> ShuffleSettings:
+        """The same section as :meth:`StoreSettings.from_mapping` reads, for its last part; raises ConfigError too."""
+        return cls(**_checked(section, {field.name for field in fields(cls)}, source))
+
+
 def parse_bytes(text: object) -> int:
     """A size in bytes from an integer or a text such as ``"2 GiB"``, ``"1.5GB"``, ``"4096"``.
 
@@ -163,7 +196,7 @@ def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -
         return {}
     if not isinstance(section, Mapping):
         raise ConfigError(f"section `{SECTION}:` of {source} must be a mapping of keys to values, not {section!r}")
-    known = {field.name for settings in (StoreSettings, WorkerSettings) for field in fields(settings)}
+    known = {field.name for settings in (StoreSettings, WorkerSettings, ShuffleSettings) for field in fields(settings)}
     for key in section:
         if key not in known:
             raise ConfigError(_unknown_key(key, known, source))

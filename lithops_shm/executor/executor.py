@@ -10,7 +10,9 @@ import lithops
 
 from lithops_shm.executor.arguments import Arguments
 from lithops_shm.executor.choice import SHARED_MEMORY, configured
+from lithops_shm.executor.partitions import PartitionFuture, Partitions
 from lithops_shm.plugin.leftovers import leftovers
+from lithops_shm.shuffle.spec import Shuffle
 
 __all__ = ["FunctionExecutor"]
 
@@ -59,6 +61,7 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
             **options,
         )
         self._arguments = Arguments(self.executor_id, self.internal_storage)
+        self._shuffled: list[Partitions] = []
 
     def call_async(self, *args: Any, **options: Any) -> Any:
         """Lithops' own, with large arguments stored once."""
@@ -68,9 +71,81 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         """Lithops' own, with large arguments stored once."""
         return self._submit(super().map, args, options)
 
-    def map_reduce(self, *args: Any, **options: Any) -> Any:
-        """Lithops' own, with large arguments stored once."""
-        return self._submit(super().map_reduce, args, options)
+    def map_reduce(self, *args: Any, shuffle: Shuffle | None = None, show_progress: bool = True, **options: Any) -> Any:
+        """Lithops' own, with large arguments stored once; with `shuffle`, an exchange from all mappers to all reducers.
+
+        Parameters
+        ----------
+        shuffle:
+            How rows find their reducers. Map functions then return or yield frames or tables (or, without a key column,
+            yield pairs), and reduce functions are called once for each partition, with its rows (or once for each key).
+        show_progress:
+            Whether a shuffle shows a bar for each stage, if standard error is a terminal.
+        args, options:
+            Lithops' own. With `shuffle`, `chunksize` and `spawn_reducer` mean nothing.
+
+        Returns
+        -------
+        Lithops' futures; or, with `shuffle`, at once, :class:`~lithops_shm.executor.partitions.Partitions`: a future
+        for each partition, and a ``summary``. The shuffle runs in a thread of this process.
+
+        Raises
+        ------
+        UnsupportedError, ValueError, TypeError
+            When the arguments do not go together. What goes wrong later is raised by the futures.
+        """
+        if shuffle is None:
+            return self._submit(super().map_reduce, args, options)
+        from lithops_shm.executor.shuffling import start
+
+        call = inspect.signature(super().map_reduce).bind(*args, **options)
+        self.last_call = "map_reduce"
+        partitions = start(self, _executor_of, shuffle, call.arguments, show_progress=show_progress)
+        self._shuffled.append(partitions)
+        return partitions
+
+    def get_result(self, fs: Any = None, *args: Any, **options: Any) -> Any:
+        """Lithops' own; of a shuffle, the list of its partitions' results.
+
+        Without `fs`, what has not been had yet: of one shuffle its list; of several, and with results of other calls,
+        all of them in one.
+        """
+        if fs is not None:
+            return self._waited_for(fs, args, options) if _is_shuffled(fs) else super().get_result(fs, *args, **options)
+        shuffled, self._shuffled = self._shuffled, []
+        if not shuffled:
+            return super().get_result(None, *args, **options)
+        others = super().get_result(None, *args, **options) if self._has_unread else []
+        found = list(others) if isinstance(others, list) else [others]
+        for partitions in shuffled:
+            found += self._waited_for(partitions, args, options)
+        return found
+
+    def wait(self, fs: Any = None, *args: Any, **options: Any) -> Any:
+        """Lithops' own; for a shuffle, its futures that are done and those that are not."""
+        if not _is_shuffled(fs):
+            return super().wait(fs, *args, **options)
+        self._waited_for(fs, (), {"throw_except": options.get("throw_except", True), "timeout": options.get("timeout")})
+        several = _as_list(fs)
+        return [each for each in several if each.done], [each for each in several if not each.done]
+
+    def _waited_for(self, fs: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The results of a shuffle's futures; when that is interrupted, the shuffle ends."""
+        named = dict(zip(("throw_except", "timeout"), args, strict=False)) | options
+        throw_except, timeout = named.get("throw_except", True), named.get("timeout")
+        self._shuffled = [each for each in self._shuffled if each is not fs]
+        try:
+            if isinstance(fs, Partitions):
+                return fs.get_result(throw_except, timeout)
+            return [each.result(throw_except, timeout) for each in _as_list(fs)]
+        except KeyboardInterrupt:
+            if isinstance(fs, Partitions):
+                fs.cancel()
+            raise
+
+    @property
+    def _has_unread(self) -> bool:
+        return any(not future._read and not future.futures for future in self.futures)
 
     def _submit(self, method: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         call = inspect.signature(method).bind(*args, **options)
@@ -82,3 +157,18 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
             first = futures[0] if isinstance(futures, list) else futures
             leftovers(self.executor_id).add(first.job_key, pointers)
         return futures
+
+
+def _executor_of(config: dict[str, Any]) -> FunctionExecutor:
+    """One like that of a complete configuration, which says nothing of itself."""
+    return FunctionExecutor(config=config, log_level=None)
+
+
+def _is_shuffled(fs: Any) -> bool:
+    if isinstance(fs, Partitions):
+        return True
+    return bool(fs) and all(isinstance(each, PartitionFuture) for each in _as_list(fs))
+
+
+def _as_list(fs: Any) -> list[Any]:
+    return [fs] if isinstance(fs, PartitionFuture) else list(fs) if isinstance(fs, (list, tuple, Partitions)) else []

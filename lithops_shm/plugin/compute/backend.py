@@ -39,11 +39,11 @@ _PRELOAD = (
     "lithops.monitoring.backends.shm",
     "lithops_shm.refs",
 )
-# What the codec loads when it meets an object of a library, for those that workers have loaded anyway.
-_CODEC = {
-    "numpy": "lithops_shm.codec.arrays",
-    "pandas": "lithops_shm.codec.frames",
-    "pyarrow": "lithops_shm.codec.arrow",
+# What the codec and shuffles load when they meet a library, for those that workers have loaded anyway.
+_PRELOAD_WITH = {
+    "numpy": ("lithops_shm.codec.arrays",),
+    "pandas": ("lithops_shm.codec.frames",),
+    "pyarrow": ("lithops_shm.codec.arrow", "lithops_shm.executor.tasks"),
 }
 # Lithops ends a call five seconds before its runtime ends; this one never does.
 _RUNTIME_TIMEOUT_S = 10 * 365 * 86_400
@@ -58,7 +58,7 @@ def shared_pool(workers: WorkerSettings, store: StoreSettings) -> Pool:
     with _lock:
         key = (workers, store.directory, store.spill_directory)
         if key not in _pools:
-            preload = (*_PRELOAD, *(_CODEC[name] for name in workers.preload if name in _CODEC))
+            preload = (*_PRELOAD, *(each for name in workers.preload for each in _PRELOAD_WITH.get(name, ())))
             _pools[key] = Pool(workers, preload, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
         return _pools[key]
 

@@ -86,6 +86,11 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
         self._mailbox.put(None)
         self._news.set()
 
+    def await_news(self, timeout_s: float) -> None:
+        """Wait until a call has ended since this was last asked, at most for `timeout_s` seconds."""
+        self._news.wait(timeout_s)
+        self._news.clear()
+
     def is_alive(self) -> bool:
         """As any thread's; asked by Lithops' loop that waits for futures, it answers when there is something new.
 

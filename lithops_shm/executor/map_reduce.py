@@ -1,0 +1,266 @@
+"""A shuffled map_reduce: mappers, the manifest, reducers; in a thread of the client, which may wait or not."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lithops_shm.errors import ShuffleError
+from lithops_shm.executor.partitions import PartitionFuture
+from lithops_shm.executor.progress import Progress
+from lithops_shm.executor.stage import CancelledError, Stage
+from lithops_shm.executor.summary import ShuffleSummary
+from lithops_shm.executor.tasks import MapReport, Place, ReduceReport, map_task, reduce_task
+from lithops_shm.shuffle.attempts import Attempts
+from lithops_shm.shuffle.exchange import Exchange, ManifestRef
+from lithops_shm.shuffle.manifest import Manifest
+
+__all__ = ["MapReduce", "Work"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to run.
+
+    Parameters
+    ----------
+    map_function, reduce_function:
+        The user's.
+    map_arguments:
+        Of each mapper, by name.
+    reduce_arguments:
+        Of every reducer, besides the rows.
+    map_options, reduce_options:
+        More arguments of Lithops' ``map``, for the one and the other.
+    """
+
+    map_function: Callable[..., Any]
+    reduce_function: Callable[..., Any]
+    map_arguments: list[dict[str, Any]]
+    reduce_arguments: dict[str, Any]
+    map_options: dict[str, Any] = field(default_factory=dict)
+    reduce_options: dict[str, Any] = field(default_factory=dict)
+
+
+class MapReduce:
+    """One shuffle, from its start to its end.
+
+    Parameters
+    ----------
+    executor:
+        Of Lithops, for this shuffle alone, closed at its end.
+    place:
+        Where and how.
+    work:
+        What to run.
+    slots:
+        How many calls run at once.
+    store_bytes:
+        Gives the bytes of memory that segments take now; for the summary.
+    progress:
+        To be told.
+    """
+
+    def __init__(
+        self,
+        executor: Any,
+        place: Place,
+        work: Work,
+        slots: int,
+        store_bytes: Callable[[], int],
+        progress: Progress,
+    ) -> None:
+        self.id = place.id
+        self._executor = executor
+        self._place = place
+        self._work = work
+        self._slots = slots
+        self._store_bytes = store_bytes
+        self._progress = progress
+        self._tally = _Tally(len(work.map_arguments), slots)
+        self._futures: list[PartitionFuture] | None = None
+        self._error: BaseException | None = None
+        self._numbered = threading.Event()
+        self._over = threading.Event()
+        self._cancelled = threading.Event()
+        if place.shuffle.partitions is not None:
+            self._number(place.shuffle.partitions)
+        self._thread = threading.Thread(target=self._run, name=f"shuffle-{self.id}", daemon=True)
+        _running.add(self)
+        self._thread.start()
+
+    def futures(self) -> list[PartitionFuture]:
+        """A future for each partition; waits until their number is known, and raises what came in between."""
+        self._numbered.wait()
+        if self._futures is None:
+            assert self._error is not None
+            raise self._error
+        return self._futures
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until it is over, at most for `timeout` seconds; gives whether it is."""
+        return self._over.wait(timeout)
+
+    def cancel(self) -> None:
+        """End it, and wait until nothing of it is left; its futures raise ShuffleError."""
+        self._cancelled.set()
+        self._thread.join()
+
+    def summary(self) -> ShuffleSummary:
+        """What it did; waits for its end, and raises what ended it."""
+        self._over.wait()
+        if self._error is not None:
+            raise self._error
+        return self._tally.summary()
+
+    def _run(self) -> None:
+        try:
+            with self._executor, self._place.exchange(self._executor.storage) as exchange:
+                try:
+                    self._map_and_reduce(exchange)
+                finally:
+                    self._progress.end()
+                    exchange.clear()
+            logger.info("%s", self._tally.summary())
+        except CancelledError:
+            self._fail(ShuffleError(f"shuffle {self.id} was cancelled"))
+        except BaseException as error:  # noqa: BLE001  (it is for whoever waits for the partitions)
+            self._fail(error)
+        finally:
+            self._numbered.set()
+            self._over.set()
+
+    def _map_and_reduce(self, exchange: Exchange) -> None:
+        tally, work, place = self._tally, self._work, self._place
+        reports: dict[int, MapReport] = {}
+
+        def mapped(number: int, report: MapReport) -> None:
+            reports[number] = report
+            tally.mapped(report, self._store_bytes())
+            self._progress.advance(report.output.rows, report.output.nbytes)
+
+        started = time.perf_counter()
+        self._progress.begin("map", len(work.map_arguments))
+        function = map_task(work.map_function, place)
+        self._stage(function, work.map_arguments, work.map_options, mapped)
+        tally.map_s = time.perf_counter() - started
+
+        started = time.perf_counter()
+        outputs = [report.output for report in reports.values()]
+        manifest = exchange.plan(self.id, outputs, len(work.map_arguments), self._slots)
+        ref = exchange.commit(manifest)
+        self._number(manifest.partitions)
+        tally.committed(manifest)
+        tally.commit_s = time.perf_counter() - started
+
+        started = time.perf_counter()
+        self._progress.begin("reduce", manifest.partitions)
+        self._reduce(exchange, manifest, ref)
+        tally.reduce_s = time.perf_counter() - started
+
+    def _reduce(self, exchange: Exchange, manifest: Manifest, ref: ManifestRef) -> None:
+        readers = [manifest.readers(number) for number in range(len(manifest.outputs))]
+
+        def reduced(number: int, report: ReduceReport) -> None:
+            self._tally.reduced(report, self._store_bytes())
+            unread = [mapper for mapper, others in enumerate(readers) if number in others]
+            for mapper in unread:
+                readers[mapper].discard(number)
+            exchange.release([manifest.outputs[mapper].key for mapper in unread if not readers[mapper]])
+            self._progress.advance(report.rows, report.nbytes)
+            self.futures()[number].settle(report.result)
+
+        function = reduce_task(self._work.reduce_function, self._place, ref)
+        arguments = [self._work.reduce_arguments] * manifest.partitions
+        self._stage(function, arguments, self._work.reduce_options, reduced)
+
+    def _stage(
+        self,
+        function: Callable[..., Any],
+        arguments: list[dict[str, Any]],
+        options: dict[str, Any],
+        counted: Callable[[int, Any], None],
+    ) -> None:
+        shuffle = self._place.shuffle
+        attempts = Attempts(len(arguments), retries=shuffle.retries, backups=shuffle.backups)
+        try:
+            Stage(self._executor, function, arguments, options, attempts, self._cancelled.is_set).run(counted)
+        finally:
+            self._tally.retried += attempts.retried
+            self._tally.backups += attempts.backed_up
+
+    def _number(self, partitions: int) -> None:
+        if self._futures is None:
+            self._futures = [PartitionFuture(number) for number in range(partitions)]
+            self._numbered.set()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        for future in self._futures or []:
+            future.settle(error=error)
+
+
+class _Tally:
+    """What the reports of tasks add up to."""
+
+    def __init__(self, mappers: int, slots: int) -> None:
+        self._mappers = mappers
+        self._slots = slots
+        self._partitions = self._rows = self._nbytes = 0
+        self._rows_mapped = self._spilled = self._largest = 0
+        self._private: list[int] = []
+        self._segments = 0
+        self.retried = self.backups = 0
+        self.map_s = self.commit_s = self.reduce_s = 0.0
+
+    def mapped(self, report: MapReport, segments: int) -> None:
+        self._rows_mapped += report.rows
+        self._spilled += report.output.spilled_bytes
+        self._took(report.private_bytes, segments)
+
+    def committed(self, manifest: Manifest) -> None:
+        self._partitions, self._rows, self._nbytes = manifest.partitions, manifest.rows, manifest.nbytes
+
+    def reduced(self, report: ReduceReport, segments: int) -> None:
+        self._largest = max(self._largest, report.rows)
+        self._took(report.private_bytes, segments)
+
+    def summary(self) -> ShuffleSummary:
+        return ShuffleSummary(
+            self._mappers,
+            self._partitions,
+            self._rows_mapped,
+            self._rows,
+            self._nbytes,
+            self._spilled,
+            self._largest,
+            self.retried,
+            self.backups,
+            self.map_s,
+            self.commit_s,
+            self.reduce_s,
+            self._segments + sum(self._private),
+        )
+
+    def _took(self, private: int, segments: int) -> None:
+        self._private = sorted([*self._private, private], reverse=True)[: self._slots]
+        self._segments = max(self._segments, segments)
+
+
+_running: weakref.WeakSet[MapReduce] = weakref.WeakSet()
+
+
+@atexit.register
+def _cancel_all() -> None:
+    """A client that ends without waiting leaves nothing running."""
+    for job in list(_running):
+        if not job.wait(0):
+            job.cancel()
