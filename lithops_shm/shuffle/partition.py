@@ -20,7 +20,8 @@ def buckets_by_hash(table: pa.Table, by: tuple[str, ...], buckets: int) -> Numbe
     """The bucket of each row, shape (rows,): equal keys share one, in every process and on every platform."""
     # The high bits decide (Lemire, "Fast random integer generation in an interval", 2019): no division, and as even.
     high = hashes(table, by) >> np.uint64(32)
-    return ((high * np.uint64(buckets)) >> np.uint64(32)).astype(np.int64)
+    numbers: Numbers = ((high * np.uint64(buckets)) >> np.uint64(32)).astype(np.int64)
+    return numbers
 
 
 def buckets_by_function(function: Callable[[Any, int], Any], rows: Any, count: int, buckets: int) -> Numbers:

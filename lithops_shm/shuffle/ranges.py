@@ -1,0 +1,277 @@
+"""Partitions that are ranges of keys, by regular sampling of sorted tables.
+
+Every mapper sorts its rows and gives evenly spaced ones as a sample; the bounds of the partitions are chosen from all
+samples; each partition is then a slice of every sorted table, found by bisection. (Shi and Schaeffer, Parallel Sorting
+by Regular Sampling, 1992; here samples have weights, and equal keys are never split.)
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lithops_shm.shuffle import physical
+from lithops_shm.shuffle.digits import digits
+from lithops_shm.shuffle.order import gather
+from lithops_shm.shuffle.refine import refine
+
+__all__ = ["ROWS", "bounds", "cut", "places", "sample", "slice_of"]
+
+ROWS = "rows"
+"""The name of the last column of a sample."""
+
+_Key = tuple[int, Any]  # (0, value), (1, 0) for NaN, (2, 0) for null: Python's order of these is Arrow's of the values
+_Read = Callable[[int], _Key]
+
+_LARGE = {
+    pa.string_view().id: pa.large_string(),
+    pa.binary_view().id: pa.large_binary(),
+}
+
+
+def sample(sorted_table: Any, by: Sequence[str], count: int) -> Any:
+    """Evenly spaced rows of a sorted table, the first and the last among them.
+
+    A partition chosen from samples is larger or smaller than meant by up to the rows between two of them, on average
+    by half of that at either end, for each table: take at least 16 times as many as there will be partitions.
+
+    Parameters
+    ----------
+    sorted_table:
+        A pa.Table in ascending order of the columns `by`.
+    count:
+        How many rows at most, 2 or more.
+
+    Returns
+    -------
+    The columns `by`, and how many rows there are from each to the next, or the end (:data:`ROWS`, int64, the last
+    column, whatever the names of the others), so that their sums are where the rows are in the table. A copy, which
+    holds nothing of the table. Dictionaries are decoded, views are large strings, and extension types their storage.
+    """
+    if count < 2:
+        raise ValueError(f"{count} rows are no sample, 2 are the least")
+    rows = sorted_table.num_rows
+    chosen = places(rows, count)
+    columns = [_picked(sorted_table.column(name), chosen) for name in by]
+    return pa.Table.from_arrays([*columns, pa.array(np.diff(chosen, append=rows))], names=[*by, ROWS])
+
+
+def places(rows: int, count: int) -> npt.NDArray[np.int64]:
+    """Which rows of a table of so many :func:`sample` takes: ascending and distinct, at most `count`."""
+    if not rows:
+        return np.empty(0, np.int64)
+    return np.unique(np.linspace(0, rows - 1, min(count, rows)).astype(np.int64))
+
+
+def bounds(samples: Sequence[Any], by: Sequence[str], partitions: int) -> Any:
+    """The least keys of all partitions but the first, such that the largest partition is as small as can be.
+
+    Partition p has the keys from bounds[p - 1] (included) to bounds[p] (not included). Equal keys are in one partition;
+    a key that is heavier than the other partitions has one of its own.
+
+    Parameters
+    ----------
+    samples:
+        What :func:`sample` returned for each mapper, at least one.
+    partitions:
+        How many partitions there may be, 1 or more.
+
+    Returns
+    -------
+    The columns `by`, at most `partitions` - 1 rows, ascending and distinct; fewer when there are fewer keys.
+    """
+    if partitions < 1:
+        raise ValueError(f"{partitions} partitions cannot hold anything")
+    keys = pa.Table.from_arrays([_together(samples, index) for index in range(len(by))], names=list(by))
+    order, first = refine(digits(keys.columns), keys.num_rows)
+    begins = np.flatnonzero(first)
+    if not len(begins):
+        return keys
+    weights = np.concatenate([_shares(each.column(len(by)).to_numpy()) for each in samples])
+    heavy = np.add.reduceat(weights[order], begins)
+    return gather(keys, order[begins[_least_largest(heavy, partitions)]])
+
+
+def cut(sorted_table: Any, by: Sequence[str], least: Any) -> list[int]:
+    """Where the partitions of a sorted table begin, but for the first: partition p is rows cuts[p - 1] to cuts[p].
+
+    Looks at a number of rows that grows with the logarithm of the table's, and so touches few pages of a mapped one.
+
+    Parameters
+    ----------
+    sorted_table:
+        A pa.Table in ascending order of the columns `by`.
+    least:
+        What :func:`bounds` returned.
+
+    Returns
+    -------
+    For each bound the first row that is not less, ascending; the number of rows if there is none.
+    """
+    columns = [_reader(sorted_table.column(name)) for name in by]
+    wanted = [_reader(least.column(name)) for name in by]
+    cuts: list[int] = []
+    for index in range(least.num_rows):
+        key = [read(index) for read in wanted]
+        cuts.append(_position(columns, key, cuts[-1] if cuts else 0, sorted_table.num_rows))
+    return cuts
+
+
+def slice_of(sorted_table: Any, by: Sequence[str], least: Any, partition: int) -> tuple[int, int]:
+    """The rows of one partition, from and to; as in :func:`cut`, looking for the two bounds of this one alone.
+
+    Empty for partitions behind the last that has bounds.
+    """
+    if partition < 0:
+        raise ValueError(f"there is no partition {partition}")
+    rows = sorted_table.num_rows
+    if partition > least.num_rows:
+        return rows, rows
+    nearest = least.slice(max(partition - 1, 0), 2 if partition else 1)
+    cuts = [*([] if partition else [0]), *cut(sorted_table, by, nearest), rows]
+    return cuts[0], cuts[1]
+
+
+def _together(samples: Sequence[Any], index: int) -> Any:
+    """A column of all samples. Those where it is all null may have it as any type, as may those with dictionaries."""
+    arrays = [_picked(each.column(index), np.arange(each.num_rows)) for each in samples]
+    kind = next((array.type for array in arrays if not pa.types.is_null(array.type)), pa.null())
+    return pa.chunked_array([array.cast(kind) if pa.types.is_null(array.type) else array for array in arrays], kind)
+
+
+def _shares(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many rows are nearest to each of a sample, from how many there are from each to the next."""
+    if not len(rows):
+        return rows
+    begins = np.cumsum(rows) - rows
+    middles = (begins[1:] + begins[:-1] + 1) // 2
+    return np.diff(middles, prepend=0, append=int(rows.sum()))
+
+
+def _least_largest(weights: npt.NDArray[np.int64], partitions: int) -> list[int]:
+    """Where partitions begin, other than the first, so that the largest of more than one weight is the smallest."""
+    ends = np.cumsum(weights)
+    if not len(ends):
+        return []
+    low, high = 0, int(ends[-1])  # the least capacity that will do is above low and at most high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if len(_filled(ends, middle, partitions)) < partitions:
+            high = middle
+        else:
+            low = middle
+    return _filled(ends, high, partitions)
+
+
+def _filled(ends: npt.NDArray[np.int64], capacity: int, most: int) -> list[int]:
+    """Where partitions begin, other than the first, that are filled one by one; no more than `most` of these.
+
+    Each takes what it can hold, or one key that is heavier.
+    """
+    begins: list[int] = []
+    begin, before = 0, 0
+    while len(begins) < most:
+        begin = max(int(np.searchsorted(ends, before + capacity, side="right")), begin + 1)
+        if begin >= len(ends):
+            break
+        begins.append(begin)
+        before = int(ends[begin - 1])
+    return begins
+
+
+def _position(columns: Sequence[_Read], key: Sequence[_Key], low: int, high: int) -> int:
+    """The first row, of those from `low` to `high`, whose key is not less; `high` if there is none."""
+    for number, (read, wanted) in enumerate(zip(columns, key, strict=True)):
+        span = range(high)
+        low = bisect_left(span, wanted, low, high, key=read)
+        if low == high or number == len(key) - 1:
+            break
+        high = bisect_right(span, wanted, low, high, key=read)
+    return low
+
+
+def _reader(column: Any) -> _Read:
+    """How to read the value at a row of a column as something to compare."""
+    chunks = [chunk for chunk in column.chunks if len(chunk)]
+    direct = [_direct(chunk) for chunk in chunks]
+    if len(direct) == 1 and direct[0] is not None:
+        return direct[0]
+    if direct and None not in direct:
+        begins = np.cumsum([0, *map(len, chunks)]).tolist()
+        readers = cast("list[_Read]", direct)
+
+        def read_chunk(row: int) -> _Key:
+            index = bisect_right(begins, row) - 1
+            return readers[index](row - begins[index])
+
+        return read_chunk
+    array = chunks[0] if len(chunks) == 1 else column
+    kind = array.type
+    while isinstance(kind, (pa.DictionaryType, pa.BaseExtensionType)):
+        kind = kind.value_type if isinstance(kind, pa.DictionaryType) else kind.storage_type
+    is_text = physical.family(kind) == "text"
+    is_float = pa.types.is_floating(kind)
+    # By their numbers: as Python's objects they lose their nanoseconds, or need pandas.
+    is_temporal = pa.types.is_temporal(kind)
+
+    def read(row: int) -> _Key:
+        scalar = array[row]
+        while isinstance(scalar, (pa.DictionaryScalar, pa.ExtensionScalar)) and scalar.is_valid:
+            scalar = scalar.value
+        if scalar is None or not scalar.is_valid:
+            return 2, 0
+        if is_text:
+            return 0, bytes(scalar.as_buffer())
+        value = scalar.value if is_temporal else scalar.as_py()
+        return (1, 0) if is_float and value != value else (0, value)
+
+    return read
+
+
+def _direct(array: Any) -> _Read | None:
+    """How to read an array from its buffers, five times as fast; None for those with nulls, and for some types."""
+    family = physical.family(array.type)
+    if array.null_count or isinstance(array, (pa.DictionaryArray, pa.ExtensionArray)):
+        return None
+    if family == "integers" and not pa.types.is_boolean(array.type):
+        numbers: Any = memoryview(physical.integers(array).data)
+        return lambda row: (0, numbers[row])
+    if family == "floats" and not pa.types.is_float16(array.type):
+        floats: Any = memoryview(physical.floats(array).data)
+        return lambda row: (0, value) if (value := floats[row]) == value else (1, 0)
+    if array.type.id in (pa.large_string().id, pa.large_binary().id):
+        offsets = memoryview(np.ndarray((len(array) + 1,), np.int64, array.buffers()[1], 8 * array.offset))
+        text = memoryview(array.buffers()[2] or b"")
+        return lambda row: (0, bytes(text[offsets[row] : offsets[row + 1]]))
+    return None
+
+
+def _picked(column: Any, chosen: npt.NDArray[np.int64]) -> Any:
+    """The values of a column at ascending places `chosen`, as one array of a plain type."""
+    found, begin = [], 0
+    for chunk in column.chunks:
+        end = begin + len(chunk)
+        within = chosen[np.searchsorted(chosen, begin) : np.searchsorted(chosen, end)] - begin
+        if len(within):
+            found.append(_taken(chunk, pa.array(within)))
+        begin = end
+    return pa.concat_arrays(found) if found else _taken(pa.array([], column.type), pa.array([], pa.int64()))
+
+
+def _taken(array: Any, chosen: Any) -> Any:
+    if isinstance(array, pa.ExtensionArray):
+        return _taken(array.storage, chosen)
+    if isinstance(array, pa.DictionaryArray):
+        return _taken(array.dictionary, array.indices.take(chosen))
+    if array.type.id not in _LARGE:
+        return array.take(chosen)
+    # Arrow takes nothing from views. Casting all of them would read all the text.
+    kind = _LARGE[array.type.id]
+    null = pa.nulls(1, kind)
+    picked = [null if place is None else array.slice(place, 1).cast(kind) for place in chosen.to_pylist()]
+    return pa.concat_arrays(picked) if picked else pa.array([], kind)
