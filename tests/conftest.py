@@ -13,7 +13,7 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["leaks", "programs"]
+pytest_plugins = ["leaks", "programs", "s3servers"]
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")

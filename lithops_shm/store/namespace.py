@@ -92,13 +92,15 @@ class Namespace:
             if self._state.generation == generation:
                 return sorted(found)
 
-    def publish(self, file: UnsealedFile, location: Location, *, spilled: bool) -> SegmentInfo:
+    def publish(self, file: UnsealedFile, location: Location, *, spilled: bool, if_absent: bool = False) -> SegmentInfo:
         """Seal a written file and make it the object, atomically.
 
         Raises
         ------
         FileNotFoundError
             When the session has ended.
+        FileExistsError
+            When `if_absent` is set and there is an object already; it stays, and the file is still the caller's.
         """
         session = self._session
         root = session.spill_path("data") if spilled else f"{session.directory}/data"
@@ -109,9 +111,11 @@ class Namespace:
                 for tree in self.trees()
                 if tree != target and (status := tree.status(location)) is not None
             ]
+            replaced = target.status(location)
+            if if_absent and (elsewhere or replaced is not None):
+                raise FileExistsError(location.key)
             modified_ns = max([time.time_ns(), *(status.st_mtime_ns + 1 for _, status in elsewhere)])
             file.seal(modified_ns)
-            replaced = target.status(location)
             pooled = replaced is not None and not spilled and self._link_into_pool(target, location, replaced)
             target.place(file.path, location)
             if replaced is not None and not spilled and not pooled:

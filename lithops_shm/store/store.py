@@ -160,6 +160,22 @@ class Store:
             writer.write(parts)
             return writer.seal()
 
+    def put_if_absent(self, bucket: str, key: str, data: Any) -> SegmentInfo | None:
+        """Store as :meth:`put` does, unless there is an object already; ``None``, and it is untouched, if so.
+
+        Of any number of writers at once, in all processes, one stores. Raises as :meth:`put`.
+        """
+        location = locate(bucket, key)
+        parts = bulk.flat(data)
+        if self._namespace.head(location) is not None:  # writing it first would be for nothing
+            return None
+        with self.create(bucket, key, sum(part.nbytes for part in parts)) as writer:
+            writer.write(parts)
+            try:
+                return writer.seal(if_absent=True)
+            except FileExistsError:
+                return None
+
     def put_stream(self, bucket: str, key: str, stream: _Readable, size: int | None = None) -> SegmentInfo:
         """Store what a binary file-like gives until its end, never holding more than 4 MiB of it. Raises as `put`."""
         with self.create(bucket, key, size) as writer:
@@ -227,6 +243,11 @@ class Store:
         if not infos:
             self._require_bucket(bucket)
         return infos
+
+    @property
+    def bytes_in_use(self) -> int:
+        """Bytes of memory that the segments of all sessions take, retired ones included."""
+        return self._budget.state.bytes_in_use
 
     def trim(self) -> int:
         """Give the memory of the pool of retired segments back to the system; gives its bytes."""

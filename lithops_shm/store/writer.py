@@ -100,18 +100,21 @@ class SegmentWriter:
             raise
         return total
 
-    def seal(self) -> SegmentInfo:
+    def seal(self, *, if_absent: bool = False) -> SegmentInfo:
         """Publish what was written, at once and whole.
 
         Raises
         ------
         SessionLostError
             When the process that owns the session has ended.
+        FileExistsError
+            When `if_absent` is set and there is an object already: of many writers at once, one seals. The object
+            stays as it is, and what was written here is dropped.
         """
         if not self._open:
             raise StoreError("this segment is sealed or dropped already")
         try:
-            info = self._namespace.publish(self._file, self._location, spilled=self._spilled)
+            info = self._namespace.publish(self._file, self._location, spilled=self._spilled, if_absent=if_absent)
         except FileNotFoundError:
             self.abort()
             raise SessionLostError(self._session.id) from None
