@@ -101,7 +101,7 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         call = inspect.signature(super().map_reduce).bind(*args, **options)
         self.last_call = "map_reduce"
         partitions = start(self, _executor_of, shuffle, call.arguments, show_progress=show_progress)
-        self._shuffled.append(partitions)
+        self._shuffled = [*self._unread_shuffled, partitions]
         return partitions
 
     def get_result(self, fs: Any = None, *args: Any, **options: Any) -> Any:
@@ -112,7 +112,7 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         """
         if fs is not None:
             return self._waited_for(fs, args, options) if _is_shuffled(fs) else super().get_result(fs, *args, **options)
-        shuffled, self._shuffled = self._shuffled, []
+        shuffled, self._shuffled = self._unread_shuffled, []
         if not shuffled:
             return super().get_result(None, *args, **options)
         others = super().get_result(None, *args, **options) if self._has_unread else []
@@ -123,25 +123,36 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
 
     def wait(self, fs: Any = None, *args: Any, **options: Any) -> Any:
         """Lithops' own; for a shuffle, its futures that are done and those that are not."""
+        if fs is None and (shuffled := self._unread_shuffled):
+            done, pending = super().wait(None, *args, **options) if self._has_unread else ([], [])
+            found = [self.wait(partitions, *args, **options) for partitions in shuffled]
+            return sum((each[0] for each in found), list(done)), sum((each[1] for each in found), list(pending))
         if not _is_shuffled(fs):
             return super().wait(fs, *args, **options)
-        self._waited_for(fs, (), {"throw_except": options.get("throw_except", True), "timeout": options.get("timeout")})
+        self._waited_for(
+            fs, (), {name: options[name] for name in ("throw_except", "timeout") if name in options}, read=False
+        )
         several = _as_list(fs)
         return [each for each in several if each.done], [each for each in several if not each.done]
 
-    def _waited_for(self, fs: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """The results of a shuffle's futures; when that is interrupted, the shuffle ends."""
+    def _waited_for(self, fs: Any, args: tuple[Any, ...], options: dict[str, Any], *, read: bool = True) -> Any:
+        """The results of a shuffle's futures, which have been had then if `read`; an interruption ends the shuffle."""
         named = dict(zip(("throw_except", "timeout"), args, strict=False)) | options
         throw_except, timeout = named.get("throw_except", True), named.get("timeout")
-        self._shuffled = [each for each in self._shuffled if each is not fs]
         try:
-            if isinstance(fs, Partitions):
+            if isinstance(fs, Partitions) and read:
                 return fs.get_result(throw_except, timeout)
-            return [each.result(throw_except, timeout) for each in _as_list(fs)]
+            return [(each.result if read else each.wait)(throw_except, timeout) for each in _as_list(fs)]
         except KeyboardInterrupt:
             if isinstance(fs, Partitions):
                 fs.cancel()
             raise
+
+    @property
+    def _unread_shuffled(self) -> list[Partitions]:
+        """Shuffles of which somebody may still want the results; those of others are let go."""
+        self._shuffled = [each for each in self._shuffled if not each.read]
+        return list(self._shuffled)
 
     @property
     def _has_unread(self) -> bool:

@@ -36,6 +36,7 @@ class PartitionFuture:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
+        self.read = False  # whether somebody has had the result, or the error in its place
         self._future: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
     def result(self, throw_except: bool = True, timeout: float | None = None) -> Any:
@@ -46,6 +47,13 @@ class PartitionFuture:
         TimeoutError
             When it is not there after `timeout` seconds.
         """
+        try:
+            return self.wait(throw_except, timeout)
+        finally:
+            self.read = self.read or self.done
+
+    def wait(self, throw_except: bool = True, timeout: float | None = None) -> Any:
+        """As :meth:`result`, but what it gives still counts as not had."""
         try:
             return self._future.result(timeout)
         except concurrent.futures.TimeoutError:
@@ -92,6 +100,7 @@ class Partitions(Sequence[PartitionFuture]):
 
     def __init__(self, job: ShuffleJob) -> None:
         self._job = job
+        self._read = False
 
     @overload
     def __getitem__(self, index: int) -> PartitionFuture: ...
@@ -111,6 +120,9 @@ class Partitions(Sequence[PartitionFuture]):
     def get_result(self, throw_except: bool = True, timeout: float | None = None) -> list[Any]:
         """The result of each partition, in order; waits for all.
 
+        What ended the shuffle is raised, unless `throw_except` is false, which gives ``None`` for each that has none;
+        nothing at all, where it ended before their number was chosen.
+
         Raises
         ------
         TimeoutError
@@ -118,7 +130,14 @@ class Partitions(Sequence[PartitionFuture]):
         """
         if not self.wait(timeout):
             raise TimeoutError(f"shuffle {self._job.id} is not over after {timeout} seconds")
-        return [future.result(throw_except) for future in self]
+        self._read = True
+        try:
+            futures = self._job.futures()
+        except Exception:
+            if throw_except:
+                raise
+            return []
+        return [future.result(throw_except) for future in futures]
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the shuffle is over, whether well or not; gives whether it is, after `timeout` seconds."""
@@ -132,6 +151,11 @@ class Partitions(Sequence[PartitionFuture]):
     def done(self) -> bool:
         """Whether the shuffle is over."""
         return self._job.wait(0)
+
+    @property
+    def read(self) -> bool:
+        """Whether all its results have been had."""
+        return self._read or (self.done and all(future.read for future in self))
 
     @property
     def summary(self) -> ShuffleSummary:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lithops_shm import host
 from lithops_shm.config import SECTION
-from lithops_shm.errors import UnsupportedError
+from lithops_shm.errors import ConfigError, UnsupportedError
 from lithops_shm.executor.map_reduce import MapReduce, Work
 from lithops_shm.executor.partitions import Partitions
 from lithops_shm.executor.progress import Progress
@@ -56,11 +56,15 @@ def start(
 
     Raises
     ------
+    ConfigError
+        When `shuffle` is something else.
     UnsupportedError
         For arguments of ``map_reduce`` that mean nothing to a shuffle.
     ValueError, TypeError
         When the data do not fit the functions.
     """
+    if not isinstance(shuffle, Shuffle):
+        raise ConfigError(f"shuffle={shuffle!r} is no Shuffle; give shuffle=lithops_shm.Shuffle(by=...)")
     if arguments.get("obj_reduce_by_key"):
         raise UnsupportedError(
             "obj_reduce_by_key gives each object a reducer; with shuffle=... keys decide: leave it out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -94,8 +94,11 @@ class ReduceReport:
 
 def map_task(function: Callable[..., Any], place: Place) -> Callable[[int, int, dict[str, Any]], MapReport]:
     """The function that Lithops calls for each attempt of a mapper."""
+    # Lithops sends along the modules of functions it finds in the closure of this one, and looks no deeper.
+    kind, combiner = place.shuffle.kind, place.shuffle.combiner
 
     def shuffled_map(mapper: int, attempt: int, arguments: dict[str, Any]) -> MapReport:
+        _ = kind, combiner
         return run_mapper(function, place, mapper, attempt, arguments)
 
     return shuffled_map
@@ -105,8 +108,10 @@ def reduce_task(
     function: Callable[..., Any], place: Place, ref: ManifestRef
 ) -> Callable[[int, int, dict[str, Any]], ReduceReport]:
     """The function that Lithops calls for each attempt of a reducer."""
+    kind, combiner = place.shuffle.kind, place.shuffle.combiner  # as in map_task
 
     def shuffled_reduce(partition: int, _attempt: int, arguments: dict[str, Any]) -> ReduceReport:
+        _ = kind, combiner
         return run_reducer(function, place, ref, partition, arguments)
 
     return shuffled_reduce
@@ -120,9 +125,11 @@ def run_mapper(
     result = call(function, arguments, mapper)
     rows = 0
     if place.shuffle.pairs:
-        table = pairs.collect(result, mapper, place.shuffle.combiner, ranges=place.shuffle.kind == "range")
+        given = _Given(result)
+        table = pairs.collect(given, mapper, place.shuffle.combiner, ranges=place.shuffle.kind == "range")
         library = "pairs"
-        rows = 0 if table is None else table.num_rows
+        rows = given.count
+        del given
     else:
         table, library, rows = _joined(result, mapper, place.shuffle.combiner)
     del result
@@ -202,6 +209,20 @@ def _require_alike(schema: pa.Schema, first: pa.Schema, mapper: int) -> None:
             raise SchemaMismatchError(mapper, field.name, str(other or "no column"), mapper, str(field.type))
     if extra := [name for name in schema.names if name not in first.names]:
         raise SchemaMismatchError(mapper, extra[0], str(schema.field(extra[0]).type), mapper, "no column")
+
+
+class _Given:
+    """What a map function yields, counted on the way: a combiner leaves fewer."""
+
+    def __init__(self, result: Any) -> None:
+        # What cannot be iterated is taken for the one thing given, to be refused by its type.
+        self._result = () if result is None else result if isinstance(result, Iterable) else (result,)
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in self._result:
+            self.count += 1
+            yield each
 
 
 class _Counted:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -244,6 +244,8 @@ def plan(
     bounds = None
     samples = [output.samples for output in ordered if output.samples is not None]
     if samples:
+        if library == "pairs":  # their keys are compared, whatever else they hold
+            common_schema(replace(each, schema=each.samples.schema) for each in ordered if each.samples is not None)
         samples = [_promoted(each, schema) for each in samples]
         bounds = ranges.bounds(samples, by, partitions)
         cuts = tuple(_range_cuts(output, by, bounds, partitions, schema) for output in ordered)

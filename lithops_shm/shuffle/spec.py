@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -65,7 +65,7 @@ class Shuffle:
     """The key columns, in order; empty with pairs."""
 
     def __post_init__(self) -> None:
-        columns = (self.by,) if isinstance(self.by, str) else tuple(self.by or ())
+        columns = (self.by,) if isinstance(self.by, str) else tuple(self.by) if isinstance(self.by, Iterable) else ()
         if self.by is not None and (not columns or not all(isinstance(name, str) for name in columns)):
             raise ConfigError(f"shuffle: by={self.by!r} names no columns; give a name, or a sequence of names")
         if len(set(columns)) < len(columns):
