@@ -18,6 +18,7 @@ MODULES = sorted([*PACKAGE.rglob("*.py"), *SEER.rglob("*.py")])
 # but for what BESIDE allows.
 LEVELS = {
     "errors": 0,
+    "forks": 0,
     "sizes": 0,
     "config": 1,
     "host": 1,
@@ -43,6 +44,8 @@ KNOW_LITHOPS = {"plugin", "executor", "doctor"}
 # user's functions to it; the doctor asks for their versions.
 KNOW_ARROW = {"codec", "doctor", "shuffle", "executor"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
+# These use the standard library alone: every program on the machine may load them.
+ALONE = {"store", "host", "errors", "forks", "sizes", "config"}
 LONGEST = 399
 
 
@@ -92,7 +95,7 @@ def broken_rules(path: Path, name: str) -> list[str]:
         wrong.append(f"{here} may not import {name}: only {', '.join(sorted(KNOW_LITHOPS))} know Lithops")
     if top in ARROW and here not in KNOW_ARROW:
         wrong.append(f"{here} may not import {name}: only {', '.join(sorted(KNOW_ARROW))} know Arrow")
-    if here in ("store", "host", "errors", "sizes", "config") and top not in {"lithops_shm", *sys.stdlib_module_names}:
+    if here in ALONE and top not in {"lithops_shm", *sys.stdlib_module_names}:
         wrong.append(f"{here} may not import {name}: it has the standard library alone")
     return wrong
 

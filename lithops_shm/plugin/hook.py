@@ -54,7 +54,7 @@ class BackendFinder:
 
 
 class RegisteringLoader:
-    """Loads Lithops' constants as `loader` does, and adds our name to its table of compute backends."""
+    """Loads Lithops' constants as `loader` does, adds our name to its table of compute backends, and guards forks."""
 
     def __init__(self, loader: "Any") -> None:
         self._loader = loader
@@ -66,6 +66,10 @@ class RegisteringLoader:
     def exec_module(self, module: "ModuleType") -> None:
         self._loader.exec_module(module)
         register(module)
+        # Lithops forks its workers with the connections of their storage open, and then both sides use them.
+        from lithops_shm.forks import protect_forks
+
+        protect_forks()
 
     def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)  # for those who ask a loader for sources and files

@@ -10,9 +10,9 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from lithops_shm.forks import PerProcess
 from lithops_shm.shuffle.media.clients import ERRORS, LOADER, configuration, credentials, failure_of
 from lithops_shm.shuffle.media.failures import Table
-from lithops_shm.shuffle.media.forks import PerProcess
 from lithops_shm.shuffle.media.requests import CONNECTIONS, Answer, Request, check_length
 from lithops_shm.shuffle.media.retries import RetryPolicy, retried
 from lithops_shm.shuffle.media.settings import S3Settings

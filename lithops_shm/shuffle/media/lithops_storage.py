@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, Protocol
 
 from lithops_shm.errors import SegmentNotFoundError, ShuffleStorageError, UnsupportedError
+from lithops_shm.forks import PerProcess
 from lithops_shm.shuffle.media.failures import Failed, Failure, Kind, Table, reported
-from lithops_shm.shuffle.media.forks import PerProcess
 from lithops_shm.shuffle.media.objects import Buffer, check_key, check_prefix, check_range, flat
 from lithops_shm.shuffle.media.retries import RetryPolicy, retried
 

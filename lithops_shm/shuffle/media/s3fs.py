@@ -12,9 +12,9 @@ import aiohttp
 import s3fs
 from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 
+from lithops_shm.forks import PerProcess
 from lithops_shm.shuffle.media.clients import ERRORS, LOADER, configuration, credentials, failure_of
 from lithops_shm.shuffle.media.failures import Failure, Kind, ShortReadError, Table
-from lithops_shm.shuffle.media.forks import PerProcess
 from lithops_shm.shuffle.media.requests import CONNECTIONS, Answer, Request, check_length
 from lithops_shm.shuffle.media.retries import RetryPolicy, retried, retried_async
 from lithops_shm.shuffle.media.settings import S3Settings

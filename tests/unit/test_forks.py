@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3.connectionpool
 
-from lithops_shm.shuffle.media import forks
-from lithops_shm.shuffle.media.forks import PerProcess, protect_forks
+from lithops_shm import forks
+from lithops_shm.forks import PerProcess, protect_forks
 
 
 def in_child(check: Callable[[], bool]) -> bool:
