@@ -42,7 +42,11 @@ def section(settings: StoreSettings, compute: str, more_settings: dict[str, Any]
 def environment(section: dict[str, Any], tmp_path: Path) -> dict[str, str]:
     """A configuration file with a store of its own, and a home and temporary directory for what Lithops leaves."""
     config = tmp_path / "lithops.yaml"
-    config.write_text(yaml.safe_dump({"lithops": {"backend": "localhost", "storage": "shm"}, "shm": section}))
+    lithops: dict[str, Any] = {"backend": "localhost", "storage": "shm"}
+    if section["compute"] == "localhost":
+        # Its cleaner is a process that stays for seven seconds; what it does is tested where it is the subject.
+        lithops["data_cleaner"] = False
+    config.write_text(yaml.safe_dump({"lithops": lithops, "shm": section}))
     # Not the directory of this Python first in PATH: workers have to find it all the same.
     return {**os.environ, "LITHOPS_CONFIG_FILE": str(config), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
 

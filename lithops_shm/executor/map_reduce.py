@@ -99,7 +99,7 @@ class MapReduce:
 
     def futures(self) -> list[PartitionFuture]:
         """A future for each partition; waits until their number is known, and raises what came in between."""
-        self._numbered.wait()
+        self._numbered.wait(threading.TIMEOUT_MAX)
         if self._futures is None:
             assert self._error is not None
             raise self._error
@@ -107,7 +107,8 @@ class MapReduce:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until it is over, at most for `timeout` seconds; gives whether it is."""
-        return self._over.wait(timeout)
+        # A wait without an end cannot be interrupted where a library has a handler of SIGINT of its own (Polars has).
+        return self._over.wait(threading.TIMEOUT_MAX if timeout is None else timeout)
 
     def cancel(self) -> None:
         """End it, and wait until nothing of it is left; its futures raise ShuffleError."""
@@ -116,7 +117,7 @@ class MapReduce:
 
     def summary(self) -> ShuffleSummary:
         """What it did; waits for its end, and raises what ended it."""
-        self._over.wait()
+        self.wait(None)
         if self._error is not None:
             raise self._error
         return self._tally.summary()
@@ -167,14 +168,14 @@ class MapReduce:
         tally.reduce_s = time.perf_counter() - started
 
     def _reduce(self, exchange: Exchange, manifest: Manifest, ref: ManifestRef) -> None:
-        readers = [manifest.readers(number) for number in range(len(manifest.outputs))]
+        readers = manifest.readers()
 
         def reduced(number: int, report: ReduceReport) -> None:
             self._tally.reduced(report, self._store_bytes())
-            unread = [mapper for mapper, others in enumerate(readers) if number in others]
-            for mapper in unread:
-                readers[mapper].discard(number)
-            exchange.release([manifest.outputs[mapper].key for mapper in unread if not readers[mapper]])
+            for key in [key for key, partitions in readers.items() if number in partitions]:
+                readers[key].discard(number)
+                if not readers[key]:
+                    exchange.release([key])
             self._progress.advance(report.rows, report.nbytes)
             self.futures()[number].settle(report.result)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 from collections.abc import Sequence
 from typing import Any, Protocol, overload
 
@@ -55,7 +56,8 @@ class PartitionFuture:
     def wait(self, throw_except: bool = True, timeout: float | None = None) -> Any:
         """As :meth:`result`, but what it gives still counts as not had."""
         try:
-            return self._future.result(timeout)
+            # Not without an end: see MapReduce.wait.
+            return self._future.result(threading.TIMEOUT_MAX if timeout is None else timeout)
         except concurrent.futures.TimeoutError:
             if self._future.done():
                 raise
@@ -146,6 +148,7 @@ class Partitions(Sequence[PartitionFuture]):
     def cancel(self) -> None:
         """End the shuffle, whatever it is doing, and free all it holds; waits until that is done."""
         self._job.cancel()
+        self._read = True
 
     @property
     def done(self) -> bool:
@@ -154,8 +157,13 @@ class Partitions(Sequence[PartitionFuture]):
 
     @property
     def read(self) -> bool:
-        """Whether all its results have been had."""
-        return self._read or (self.done and all(future.read for future in self))
+        """Whether all its results have been had, or will not be."""
+        if self._read or not self.done:
+            return self._read
+        try:
+            return all(future.read for future in self._job.futures())
+        except Exception:  # noqa: BLE001  (it failed before it had any, and who asks for them is still to learn that)
+            return False
 
     @property
     def summary(self) -> ShuffleSummary:

@@ -151,7 +151,7 @@ def run_reducer(
         library = shuffle.deliver or manifest.library
         if library == "batches":
             counted = _Counted(exchange.batches(manifest, partition))
-            result = call(function, {**arguments, place.reducer_takes: counted}, partition)
+            result = call(function, {**arguments, place.reducer_takes: counted}, partition, reduces=True)
             if isinstance(result, _Counted):
                 result = list(result)
             rows, nbytes = counted.rows, counted.nbytes
@@ -160,7 +160,7 @@ def run_reducer(
             rows, nbytes = table.num_rows, table.nbytes
             data = as_asked(table, library)
             del table
-            result = call(function, {**arguments, place.reducer_takes: data}, partition)
+            result = call(function, {**arguments, place.reducer_takes: data}, partition, reduces=True)
             del data
     return ReduceReport(result, rows, nbytes, time.perf_counter() - started, host.private_bytes(os.getpid()))
 

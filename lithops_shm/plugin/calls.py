@@ -66,15 +66,15 @@ def rest_bound(function: Callable[..., Any], count: int, extra_args: Any) -> tup
     return names, {name: value for name, value in arguments.items() if name not in names}
 
 
-def call(function: Callable[..., Any], arguments: dict[str, Any], number: int) -> Any:
+def call(function: Callable[..., Any], arguments: dict[str, Any], number: int, *, reduces: bool = False) -> Any:
     """In a worker, call a function with arguments from :func:`bound`, and with what it asks for by name.
 
     These are the parameters Lithops knows: ``storage``, ``id`` (here `number`), ``obj`` with its open ``data_stream``,
-    ``ibm_cos`` and ``rabbitmq``.
+    ``ibm_cos`` and ``rabbitmq``. With `reduces` a parameter ``obj`` is one like any other.
     """
     runner = _Caller(number)
     data = dict(arguments)
-    if is_object_processing_function(function):
+    if not reduces and is_object_processing_function(function):
         runner._load_object(data)
     runner._fill_optional_args(function, data)
     positional, named = _prepare_args(function, data)

@@ -30,6 +30,11 @@ _SAMPLES_PER_PARTITION = 16
 _SAMPLES = 1024
 _MOST_SAMPLES = 16_384
 
+# In memory a mapper's rows are a few segments, not one, so that those of the first partitions are given back while the
+# last are still to be reduced; smaller ones would not be on huge pages.
+_SEGMENTS = 8
+_SEGMENT_BYTES = 4 << 20
+
 BATCH_BYTES = 64 << 20
 
 
@@ -84,7 +89,8 @@ class Exchange:
         key = f"{self._prefix}/map/{mapper:05}-{attempt}"
         if table is None or not table.num_rows:
             schema = None if table is None else table.schema
-            return MapOutput(mapper, attempt, key, 0, 0, library, schema, np.zeros(1, np.int64))
+            nothing = np.zeros(1, np.int64)
+            return MapOutput(mapper, attempt, (), 0, 0, library, schema, nothing, nothing)
         check_keys(table.schema, self._shuffle.columns, ordered=self._shuffle.ordered)
         samples = None
         if self._shuffle.kind == "range":
@@ -95,23 +101,25 @@ class Exchange:
             table, positions = self._bucketed(table)
         offsets = checksums = None
         if self._objects.maps:
-            parts: Sequence[memoryview | pa.Buffer] = codec.encode(table, codec="arrow").parts
+            keys, begins = self._put_segments(key, table)
         else:
-            parts, offsets, checksums = dump_frames(table, positions, self._encoding)
-        self._objects.put(key, parts)
+            frames, offsets, checksums = dump_frames(table, positions, self._encoding)
+            self._objects.put(key, frames)
+            keys, begins = (key,), np.array([0, table.num_rows], np.int64)
         return MapOutput(
             mapper,
             attempt,
-            key,
+            keys,
             table.num_rows,
             table.nbytes,
             library,
             table.schema,
             positions,
+            begins,
             offsets,
             checksums,
             samples,
-            self._objects.spilled_bytes(key),
+            sum(map(self._objects.spilled_bytes, keys)),
         )
 
     def plan(self, shuffle_id: str, outputs: Sequence[MapOutput], mappers: int, least: int = 1) -> Manifest:
@@ -208,6 +216,15 @@ class Exchange:
     def _samples(self) -> int:
         partitions = self._shuffle.partitions
         return _SAMPLES if partitions is None else min(_SAMPLES_PER_PARTITION * partitions, _MOST_SAMPLES)
+
+    def _put_segments(self, key: str, table: pa.Table) -> tuple[tuple[str, ...], np.ndarray]:
+        """A table as segments that follow each other; their keys, and the rows at which they begin."""
+        count = int(min(max(table.nbytes // _SEGMENT_BYTES, 1), _SEGMENTS, table.num_rows))
+        begins = np.linspace(0, table.num_rows, count + 1).astype(np.int64)
+        keys = tuple(f"{key}.{number}" for number in range(count))
+        for name, begin, end in zip(keys, begins[:-1], begins[1:], strict=True):
+            self._objects.put(name, codec.encode(table.slice(begin, end - begin), codec="arrow").parts)
+        return keys, begins
 
     def _bucketed(self, table: pa.Table) -> tuple[pa.Table, np.ndarray]:
         """The rows by bucket, sorted within each if the shuffle sorts; and where buckets begin."""

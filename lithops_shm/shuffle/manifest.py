@@ -34,34 +34,37 @@ class MapOutput:
     ----------
     mapper, attempt:
         Whose it is, both from 0.
-    key:
-        The object.
+    keys:
+        The objects: one, or in memory several that follow each other, so that the first can go before the last.
     rows, nbytes:
-        Rows in it, and bytes of its data in memory.
+        Rows in them, and bytes of their data in memory.
     library:
         What the mapper returned: ``"arrow"``, ``"pandas"``, ``"polars"`` or ``"pairs"``.
     schema:
         Of its rows; ``None`` when the mapper returned none at all.
     positions:
-        Rows at which it may be cut, ascending from 0 to `rows`; shape (cuts + 1,), int64.
+        Rows at which they may be cut, ascending from 0 to `rows`; shape (cuts + 1,), int64.
+    begins:
+        The rows at which the objects begin, and the last one ends; shape (objects + 1,), int64.
     offsets:
-        The bytes of the object at which those rows begin, if it is stored as frames between the positions; else None.
+        The bytes of the object at which positions begin, if it is stored as frames between them; else None.
     checksums:
         CRC-32 of each frame.
     samples:
         For ranges, the keys at some of its rows, as :func:`ranges.sample` gives them.
     spilled_bytes:
-        Bytes of the object that are on disk, because memory had no room.
+        Bytes of the objects that are on disk, because memory had no room.
     """
 
     mapper: int
     attempt: int
-    key: str
+    keys: tuple[str, ...]
     rows: int
     nbytes: int
     library: str
     schema: pa.Schema | None
     positions: Positions
+    begins: Positions
     offsets: Positions | None = None
     checksums: Positions | None = None
     samples: pa.Table | None = None
@@ -70,7 +73,7 @@ class MapOutput:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a partition gets of one mapper: rows `start` to `stop`, in the frames `first` to `last` where it has some.
+    """What a partition gets of one object of a mapper: its rows `start` to `stop`, and their frames where it has some.
 
     With ranges these are the rows that may belong to it; which of them do is found in the rows themselves.
     """
@@ -114,23 +117,20 @@ class Manifest:
     library: str
 
     def pieces(self, partition: int) -> list[Piece]:
-        """What a partition gets, by mapper; those that have nothing for it left out."""
+        """What a partition gets, by mapper and object; those that have nothing for it left out."""
         found = []
         for output, cuts in zip(self.outputs, self.cuts, strict=True):
             first, last = cuts[partition]
             start, stop = int(output.positions[first]), int(output.positions[last])
-            if start < stop:
-                framed = output.offsets is not None and output.checksums is not None
-                found.append(
-                    Piece(
-                        output.mapper,
-                        output.key,
-                        start,
-                        stop,
-                        output.offsets[first : last + 1] if framed and output.offsets is not None else None,
-                        output.checksums[first:last] if framed and output.checksums is not None else None,
-                    )
-                )
+            offsets = None if output.offsets is None else output.offsets[first : last + 1]
+            checksums = None if output.checksums is None else output.checksums[first:last]
+            for key, begin, end in zip(
+                output.keys, output.begins[:-1].tolist(), output.begins[1:].tolist(), strict=True
+            ):
+                inside = max(start, begin), min(stop, end)
+                if inside[0] < inside[1]:
+                    rows = inside[0] - begin, inside[1] - begin
+                    found.append(Piece(output.mapper, key, *rows, offsets, checksums))
         return found
 
     @cached_property
@@ -143,11 +143,15 @@ class Manifest:
         """Bytes of all rows."""
         return sum(output.nbytes for output in self.outputs)
 
-    def readers(self, mapper: int) -> set[int]:
-        """The partitions that read the output of a mapper, which may go when they have."""
-        cuts = self.cuts[mapper]
-        positions = self.outputs[mapper].positions
-        return {number for number, (first, last) in enumerate(cuts) if positions[first] < positions[last]}
+    def readers(self) -> dict[str, set[int]]:
+        """Of each object the partitions that read it; it may go when they have."""
+        found: dict[str, set[int]] = {}
+        for output, cuts in zip(self.outputs, self.cuts, strict=True):
+            starts, stops = output.positions[cuts[:, 0]], output.positions[cuts[:, 1]]
+            for key, begin, end in zip(output.keys, output.begins[:-1], output.begins[1:], strict=True):
+                overlap = np.minimum(stops, end) > np.maximum(starts, begin)
+                found[key] = set(np.flatnonzero(overlap).tolist())
+        return found
 
     def dump(self) -> bytes:
         """The manifest as one Arrow IPC stream: one row for each output, and the rest in the schema's metadata."""
@@ -155,10 +159,11 @@ class Manifest:
         columns = {
             "mapper": pa.array([each.mapper for each in outputs], pa.int64()),
             "attempt": pa.array([each.attempt for each in outputs], pa.int64()),
-            "key": pa.array([each.key for each in outputs], pa.string()),
+            "keys": pa.array([each.keys for each in outputs], pa.list_(pa.string())),
             "rows": pa.array([each.rows for each in outputs], pa.int64()),
             "nbytes": pa.array([each.nbytes for each in outputs], pa.int64()),
             "positions": _lists([each.positions for each in outputs]),
+            "begins": _lists([each.begins for each in outputs]),
             "offsets": _lists([each.offsets for each in outputs]),
             "checksums": _lists([each.checksums for each in outputs]),
             "cuts": _lists([cuts.reshape(-1) for cuts in self.cuts]),
@@ -178,19 +183,20 @@ class Manifest:
             table = reader.read_all()
         metadata = table.schema.metadata
         head = json.loads(metadata[b"manifest"])
-        columns = {name: table[name].to_pylist() for name in ("mapper", "attempt", "key", "rows", "nbytes")}
-        arrays = {name: _arrays(table[name]) for name in ("positions", "offsets", "checksums", "cuts")}
+        columns = {name: table[name].to_pylist() for name in ("mapper", "attempt", "keys", "rows", "nbytes")}
+        arrays = {name: _arrays(table[name]) for name in ("positions", "begins", "offsets", "checksums", "cuts")}
         schema = pa.ipc.read_schema(pa.py_buffer(metadata[b"schema"])) if b"schema" in metadata else None
         outputs = tuple(
             MapOutput(
                 columns["mapper"][row],
                 columns["attempt"][row],
-                columns["key"][row],
+                tuple(columns["keys"][row]),
                 columns["rows"][row],
                 columns["nbytes"][row],
                 head["library"],
                 schema,
                 _present(arrays["positions"][row]),
+                _present(arrays["begins"][row]),
                 arrays["offsets"][row],
                 arrays["checksums"][row],
             )

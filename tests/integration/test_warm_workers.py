@@ -525,7 +525,8 @@ def contradicted():
     return described(mode="shared_memory", backend="aws_lambda")
 
 def lithops_own():
-    return described(backend="localhost", storage="localhost", runtime=sys.executable)
+    lithops = {"backend": "localhost", "storage": "localhost", "data_cleaner": False}
+    return described(config={"lithops": lithops, "localhost": {"runtime": sys.executable}})
 
 def with_lithops_own_monitoring():
     executor = lithops.FunctionExecutor(storage="shm", monitoring="storage", log_level=None)

@@ -17,6 +17,7 @@ from lithops_shm.errors import (
     StaleAttemptError,
     UnsupportedError,
 )
+from lithops_shm.shuffle import exchange as exchange_room
 from lithops_shm.shuffle.exchange import Exchange
 from lithops_shm.shuffle.frames import Encoding
 from lithops_shm.shuffle.manifest import Manifest
@@ -101,6 +102,22 @@ TABLES = [rows(0), None, rows(2, 1), rows(3).slice(0, 0), rows(4, 500)]
 GIVEN = [table for table in TABLES if table is not None]
 
 
+@pytest.mark.parametrize("kind", ["hash", "range"])
+def test_a_mapper_leaves_several_segments(shm_directory: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_room, "_SEGMENT_BYTES", 1000)
+    with Store.open(StoreSettings(directory=str(shm_directory))) as store:
+        exchange = Exchange(Shuffle(by="k", kind=kind, sort=True, partitions=5), SharedObjects(store, "lithops"), "p")
+        manifest, found = exchanged(exchange, [rows(0), rows(1, 30)])
+        assert [len(output.keys) for output in manifest.outputs] == [8, 1]
+        assert as_set(found) == as_set([rows(0), rows(1, 30)])
+        readers = manifest.readers()
+        assert all(0 < len(readers[key]) < 5 for key in manifest.outputs[0].keys)
+        # Those that nobody of the later partitions reads may go after the first.
+        exchange.release([key for key, partitions in readers.items() if partitions == {0}])
+        assert as_set(exchange.read(manifest, number) for number in range(1, 5)) == as_set(found[1:])
+        del found, exchange
+
+
 def third(keys: pa.Table, partitions: int) -> Any:
     return keys["k"].to_numpy() % partitions
 
@@ -146,7 +163,7 @@ def test_rows_in_memory_are_slices_of_what_mappers_left(shm_directory: Path) -> 
     with store:
         exchange = Exchange(Shuffle(by="k", partitions=2), SharedObjects(store, "lithops"), "p")
         manifest, found = exchanged(exchange, [rows(0), rows(1)])
-        view = store.attach("lithops", manifest.outputs[0].key).view
+        view = store.attach("lithops", manifest.outputs[0].keys[0]).view
         mapped = np.frombuffer(view, np.uint8).size
         assert mapped > 0
         chunk = found[0]["v"].chunk(0)
@@ -182,9 +199,9 @@ def test_another_manifest_is_not_believed() -> None:
 def test_attempts_do_not_touch_each_other(objects: ObjectStore) -> None:
     exchange = Exchange(Shuffle(by="k", partitions=1), objects, "p")
     first, second = exchange.write(0, 0, rows(0)), exchange.write(0, 1, rows(0))
-    assert first.key != second.key
+    assert not set(first.keys) & set(second.keys)
     manifest = exchange.plan("s", [second], 1)
-    exchange.release([first.key])
+    exchange.release(first.keys)
     assert exchange.read(manifest, 0).num_rows == 1000
     exchange.clear()
     with pytest.raises(SegmentNotFoundError):

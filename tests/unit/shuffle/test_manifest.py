@@ -17,11 +17,12 @@ SCHEMA = pa.schema([("k", pa.int64()), ("v", pa.large_string())])
 def output(mapper: int, counts: list[int], *, nbytes: int = 100, schema: pa.Schema | None = SCHEMA) -> MapOutput:
     """Of a mapper that has so many rows in each bucket."""
     positions = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return MapOutput(mapper, 0, f"map/{mapper}", sum(counts), nbytes, "arrow", schema, positions)
+    begins = np.array([0, sum(counts)])
+    return MapOutput(mapper, 0, (f"map/{mapper}",), sum(counts), nbytes, "arrow", schema, positions, begins)
 
 
 def nothing(mapper: int) -> MapOutput:
-    return MapOutput(mapper, 0, f"map/{mapper}", 0, 0, "arrow", None, np.zeros(1, np.int64))
+    return MapOutput(mapper, 0, (), 0, 0, "arrow", None, np.zeros(1, np.int64), np.zeros(1, np.int64))
 
 
 def extents(manifest: Manifest) -> list[list[tuple[int, int, int]]]:
@@ -37,7 +38,7 @@ class TestBuckets:
         manifest = plan("s", [output(1, [0, 4]), output(0, [3, 2])], 2, by=("k",), partitions=2)
         assert extents(manifest) == [[(0, 0, 3)], [(0, 3, 5), (1, 0, 4)]]
         assert manifest.rows == 9
-        assert [manifest.readers(mapper) for mapper in (0, 1)] == [{0, 1}, {1}]
+        assert manifest.readers() == {"map/0": {0, 1}, "map/1": {1}}
 
     def test_buckets_are_joined_by_size(self) -> None:
         manifest = plan("s", [output(0, [9, 1, 1, 1, 8, 2, 1, 1])], 1, by=("k",), partitions=None, least=3)
@@ -58,7 +59,6 @@ class TestBuckets:
             assert pieces[0][1] == 0
             assert pieces[-1][2] == outputs[mapper].rows
             assert all(before[2] == after[1] for before, after in itertools.pairwise(pieces))
-        assert manifest.readers(3) == set()
 
     def test_no_rows_at_all(self) -> None:
         manifest = plan("s", [nothing(0), nothing(1)], 2, by=("k",), partitions=2)
@@ -70,7 +70,9 @@ def ranged(mapper: int, values: list[Any], samples: int = 4) -> tuple[MapOutput,
     table = pa.table({"k": pa.array(sorted(values), pa.int64())})
     positions = np.append(ranges.places(len(values), samples), len(values)).astype(np.int64)
     sample = ranges.sample(table, ("k",), samples)
-    made = MapOutput(mapper, 0, f"map/{mapper}", len(values), 8, "arrow", table.schema, positions, samples=sample)
+    begins = np.array([0, len(values)])
+    keys = (f"map/{mapper}",)
+    made = MapOutput(mapper, 0, keys, len(values), 8, "arrow", table.schema, positions, begins, samples=sample)
     return made, table
 
 
@@ -110,9 +112,8 @@ def test_a_manifest_comes_back_as_it_was() -> None:
 
 
 def test_frames_travel_with_their_pieces() -> None:
-    framed = MapOutput(
-        0, 2, "o", 5, 9, "arrow", SCHEMA, np.array([0, 3, 5]), np.array([0, 30, 77]), np.array([2**32 - 1, 6])
-    )
+    positions, begins, offsets = np.array([0, 3, 5]), np.array([0, 5]), np.array([0, 30, 77])
+    framed = MapOutput(0, 2, ("o",), 5, 9, "arrow", SCHEMA, positions, begins, offsets, np.array([2**32 - 1, 6]))
     (piece,) = Manifest.load(plan("s", [framed], 1, by=("k",), partitions=2).dump()).pieces(1)
     assert piece.offsets is not None
     assert piece.checksums is not None
