@@ -72,7 +72,7 @@ class StoreSettings:
     budget_bytes: int | None = None
     spill: bool = True
     spill_directory: str | None = None
-    pool_bytes: int = 1 << 30
+    pool_bytes: int = 256 << 20
     storage_bucket: str = "lithops"
     lifetime: str = "session"
     session: str | None = None

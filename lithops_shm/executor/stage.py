@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from lithops_shm.shuffle.attempts import Attempts, Launch
 __all__ = ["CancelledError", "Stage"]
 
 _LOOKS_S = 0.5  # between looks for stragglers, and for a wish to cancel, when nothing happens
+
+# Of all shuffles: Lithops keeps what it knows of a runtime in a file, which another thread would read half written.
+_submitting = threading.Lock()
 
 
 class CancelledError(Exception):
@@ -107,5 +111,6 @@ class Stage:
         if not launches:
             return
         data = [(launch.task, launch.attempt, self._arguments[launch.task]) for launch in launches]
-        futures = self._executor.map(self._function, data, **self._options)
+        with _submitting:
+            futures = self._executor.map(self._function, data, **self._options)
         self._running.update(zip(launches, futures, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -78,7 +79,9 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], number: int, *
         runner._load_object(data)
     runner._fill_optional_args(function, data)
     positional, named = _prepare_args(function, data)
-    return function(*positional, **named)
+    parameters = inspect.signature(function).parameters.values()
+    unnamed = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]  # those of len, for one
+    return function(*[named.pop(name) for name in unnamed if name in named], *positional, **named)
 
 
 class _Caller(JobRunner):  # type: ignore[misc]

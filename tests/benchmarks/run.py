@@ -21,10 +21,12 @@ import contestants
 import figures
 import tasks
 from figures import Figure
+from shuffle import steps as shuffle
 
 from lithops_shm import host
 from lithops_shm.config import parse_bytes
 
+ROOMS = ("store", "tasks", "shuffle")
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
@@ -75,6 +77,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", type=parse_bytes, default=500_000_000, help="of the table, such as 500MB")
     parser.add_argument("--repeat", type=int, default=5, help="how often each contestant runs (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=ROOMS, default=ROOMS, help="which figures (default: all)")
     parser.add_argument("--output", type=Path, default=REPORT, help="the report (default: docs/benchmarks.md)")
     return parser.parse_args()
 
@@ -84,7 +87,8 @@ def main() -> None:
     started = time.perf_counter()
     measured: list[Figure] = []
     with contestants.Stage(options.size, options.repeat) as stage:
-        steps: list[Callable[[contestants.Stage], list[Figure]]] = [*figures.STEPS, *tasks.STEPS]
+        rooms = {"store": figures.STEPS, "tasks": tasks.STEPS, "shuffle": shuffle.STEPS}
+        steps: list[Callable[[contestants.Stage], list[Figure]]] = [s for name in options.only for s in rooms[name]]
         for number, step in enumerate(steps, start=1):
             print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
             measured += step(stage)

@@ -158,8 +158,9 @@ class ShmComputeBackend:
         return []
 
     def get_runtime_key(self, runtime_name: str, memory: int, version: str = __version__) -> str:
-        """A name for this Python and what is installed for it."""
-        environment = hashlib.sha256("\0".join([sys.executable, *sys.path]).encode()).hexdigest()[:12]
+        """A name for this Python and what is installed for it: Lithops keeps what it learns of a runtime on disk."""
+        places = [f"{path} {_modified_ns(path)}" for path in sys.path]
+        environment = hashlib.sha256("\0".join([sys.executable, *places]).encode()).hexdigest()[:12]
         return f"{SECTION}/{version}/{runtime_name}-{environment}"
 
     def calc_cost(self, runtimes: Any, memory: Any, *arguments: Any, **options: Any) -> float:
@@ -183,10 +184,19 @@ def _directory() -> str:
         return "/"
 
 
+def _modified_ns(path: str) -> int:
+    """When a directory of modules was last added to; 0 for what is none."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def _installed() -> list[list[Any]]:
     """The modules workers find by themselves; those that lie beside the script are shipped with the job instead."""
     named = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     roots = tuple(os.path.abspath(path) + os.sep for path in (sys.prefix, sys.base_prefix, sys.exec_prefix))
     absolute = [os.path.abspath(path) for path in sys.path if path]
     paths = [path for path in absolute if path in named or (path + os.sep).startswith(roots)]
-    return sorted([name, package] for _, name, package in pkgutil.iter_modules(paths))
+    # Our own package they run, wherever it is: an editable install, or a checkout that is the working directory.
+    return sorted([["lithops_shm", True], *([name, package] for _, name, package in pkgutil.iter_modules(paths))])

@@ -6,9 +6,24 @@ import os
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
-__all__ = ["Shuffled", "ShuffledOverBoto3", "ShuffledOverS3fs", "keep", "read_part"]
+__all__ = [
+    "Shuffled",
+    "ShuffledBy4",
+    "ShuffledBy64",
+    "ShuffledInLittle",
+    "ShuffledOverBoto3",
+    "ShuffledOverS3fs",
+    "count_rows",
+    "count_words",
+    "hand_over",
+    "keep",
+    "read_part",
+    "sum_up",
+    "words_of",
+]
 
 _ROW = 100  # bytes
 _COLUMNS = {"key": pa.large_string(), "value": pa.large_string()}
@@ -28,6 +43,37 @@ def read_part(path: str, start: int, rows: int) -> pa.Table:
 def keep(rows: pa.Table) -> pa.Table:
     """The reducer: what comes in, sorted, is the result."""
     return rows
+
+
+def hand_over(part: pa.Table) -> pa.Table:
+    """A mapper that has its rows already."""
+    return part
+
+
+def count_rows(rows: pa.Table) -> int:
+    return int(rows.num_rows)
+
+
+def words_of(path: str, start: int, stop: int) -> pa.Table:
+    """A mapper: each word of the lines that begin in the file's bytes `start` to `stop`, with a one."""
+    with open(path, "rb") as file:
+        if start:
+            file.seek(start - 1)
+            file.readline()
+        text = file.read(max(stop - file.tell(), 0)) + file.readline()
+    words = pc.list_flatten(pc.split_pattern(pa.array(text.split(b"\n"), pa.large_string()), " "))
+    words = words.filter(pc.not_equal(words, ""))
+    return pa.table({"word": words, "count": pa.repeat(pa.scalar(1, pa.int64()), len(words))})
+
+
+def sum_up(rows: pa.Table) -> pa.Table:
+    """The combiner."""
+    return rows.group_by("word").aggregate([("count", "sum")]).rename_columns(["word", "count"])
+
+
+def count_words(rows: pa.Table) -> pa.Table:
+    """The reducer."""
+    return sum_up(rows)
 
 
 class Shuffled:
@@ -58,6 +104,32 @@ class Shuffled:
     def _config(self, cpus: int, scratch: str, shared: str, store: dict[str, Any]) -> dict[str, Any]:
         places = {"directory": os.path.join(shared, "store"), "spill_directory": os.path.join(scratch, "spill")}
         return {"lithops": {"backend": "shm", "storage": "shm"}, "shm": {**places, "worker_processes": cpus, **store}}
+
+
+class ShuffledBy4(Shuffled):
+    """By four mappers and four reducers."""
+
+    def __init__(self, cpus: int, scratch: str, shared: str) -> None:
+        super().__init__(cpus, scratch, shared, functions=4)
+
+
+class ShuffledBy64(Shuffled):
+    """By 64 mappers and 64 reducers."""
+
+    def __init__(self, cpus: int, scratch: str, shared: str) -> None:
+        super().__init__(cpus, scratch, shared, functions=64)
+
+
+class ShuffledInLittle(Shuffled):
+    """With no more than 1.5 GB of memory for segments; the rest goes to disk."""
+
+    def __init__(self, cpus: int, scratch: str, shared: str) -> None:
+        super().__init__(cpus, scratch, shared, budget_bytes="1.5 GB")
+
+    def sort(self, path: str) -> list[pa.Table]:
+        tables = super().sort(path)
+        assert self.summary.spilled_bytes > 0 or os.stat(path).st_size < 10**9, "nothing was spilled"
+        return tables
 
 
 class ShuffledOverBoto3(Shuffled):

@@ -79,9 +79,9 @@ class Outcome:
     Attributes
     ----------
     seconds:
-        Of each run, the sort alone.
+        Of each timed run, the sort alone.
     before, peak:
-        Of each run, bytes in use by all its processes before the sort, and the most during it.
+        Bytes in use by all its processes before the sort, and the most during it, in a run of its own.
     trouble:
         Empty, or why the peer is out of the race: skipped, or failed.
     """
@@ -119,23 +119,27 @@ class Race:
         self._scratch.cleanup()
 
     def run(self, names: Iterable[str], repeat: int) -> dict[str, Outcome]:
-        """Have each sort the file `repeat` times, in turn, the order alternating; who fails once is out."""
+        """Have each sort the file `repeat` times, in turn, the order alternating; who fails once is out.
+
+        Once more, not timed, their memory is looked at: that stops the processes it looks at for up to a second in all.
+        """
         outcomes = {name: Outcome(trouble=_missing(name)) for name in names}
-        for turn in range(repeat):
+        for turn in range(repeat + 1):
             for name in list(outcomes) if turn % 2 == 0 else reversed(outcomes):
                 outcome = outcomes[name]
                 if outcome.trouble:
                     continue
                 try:
-                    self._run_once(name, outcome)
+                    self._run_once(name, outcome, timed=turn < repeat)
                 except RuntimeError as error:
                     outcome.trouble = f"failed: {str(error).strip().splitlines()[-1]}"
                     print(f"{name}: {error}", file=sys.stderr)
                 else:
-                    print(f"  run {turn + 1} of {repeat}, {name}: {outcome.seconds[-1]:.2f} s", file=sys.stderr)
+                    said = f"{outcome.seconds[-1]:.2f} s" if turn < repeat else f"{outcome.peak[-1] / 1e6:,.0f} MB"
+                    print(f"  run {turn + 1} of {repeat + 1}, {name}: {said}", file=sys.stderr, flush=True)
         return outcomes
 
-    def _run_once(self, name: str, outcome: Outcome) -> None:
+    def _run_once(self, name: str, outcome: Outcome, *, timed: bool) -> None:
         scratch = tempfile.mkdtemp(prefix="run-", dir=self._scratch.name)
         shared = tempfile.mkdtemp(prefix="sort-", dir="/dev/shm")
         try:
@@ -143,16 +147,18 @@ class Race:
             with Client(_PROGRAM, name, str(self.cpus), scratch, shared, *paths) as client:
                 pid = client.ask("pid")
                 self._warm()
-                with Sampler(pid, shared) as sampler:
-                    seconds = client.ask("sort", str(self.path))
+                if timed:
+                    outcome.seconds.append(client.ask("sort", str(self.path)))
+                else:
+                    with Sampler(pid, shared) as sampler:
+                        client.ask("sort", str(self.path))
+                    outcome.before.append(sampler.first)
+                    outcome.peak.append(sampler.peak)
                 client.ask("check", self.rows, self.checksum)
                 client.ask("close")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             shutil.rmtree(shared, ignore_errors=True)
-        outcome.seconds.append(seconds)
-        outcome.before.append(sampler.first)
-        outcome.peak.append(sampler.peak)
 
     def _warm(self) -> None:
         """Have the file in the page cache, and the memory owned by the machine."""

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from ours import Shuffled, ShuffledOverBoto3, ShuffledOverS3fs
+from ours import Shuffled, ShuffledBy4, ShuffledBy64, ShuffledInLittle, ShuffledOverBoto3, ShuffledOverS3fs
 
 __all__ = ["SORTERS", "Dask", "DuckDB", "Polars", "Ray", "Sorter", "StockLithops", "Way"]
 
@@ -217,13 +217,16 @@ class Way:
 # Where a contestant is declared.
 SORTERS: dict[str, Way] = {
     "shm": Way("lithops_shm", Shuffled),
+    "shm-4x4": Way("lithops_shm", ShuffledBy4),
+    "shm-64x64": Way("lithops_shm", ShuffledBy64),
+    "shm-spilling": Way("lithops_shm", ShuffledInLittle),
     "duckdb": Way("duckdb", DuckDB),
     "polars": Way("polars", Polars),
     "dask": Way("dask", Dask),
     "ray": Way("ray", Ray),
     "lithops": Way("lithops", StockLithops),
-    "shm over s3, boto3": Way("rclone", ShuffledOverBoto3),
-    "shm over s3, s3fs": Way("rclone", ShuffledOverS3fs),
+    "shm-boto3": Way("rclone", ShuffledOverBoto3),
+    "shm-s3fs": Way("rclone", ShuffledOverS3fs),
 }
 
 
