@@ -28,7 +28,7 @@ for name in [name for name in os.environ if name.startswith(("LITHOPS", "__LITHO
 def shm_directory() -> Iterator[Path]:
     """A base directory that does not exist yet, on the tmpfs if there is one, and must be gone at the end."""
     parent = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path(os.environ.get("TMPDIR", "/tmp"))
-    path = parent / f"lithops-shm-test-{secrets.token_hex(4)}"
+    path = parent / f"lithops-shm-test-{os.getpid()}-{secrets.token_hex(4)}"
     yield path
     left = path.exists()
     shutil.rmtree(path, ignore_errors=True)

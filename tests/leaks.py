@@ -129,8 +129,16 @@ def _shared_memory() -> frozenset[str]:
     found: list[Path] = []
     for parent in _SHARED:
         for base in parent.glob(f"{_NAME}*"):
+            if _of_another_run(base.name):
+                continue
             found += [base, *_listed(base / "sessions"), *_listed(base / "trash")]
     return frozenset(map(str, found))
+
+
+def _of_another_run(name: str) -> bool:
+    """Whether a directory is named for a test of another run, which is still going on and sees to it."""
+    pid = name.removeprefix(f"{_NAME}-test-").partition("-")[0]
+    return pid.isdecimal() and int(pid) != os.getpid() and os.path.exists(f"/proc/{pid}")
 
 
 def _spilled(places: tuple[Path, ...]) -> frozenset[str]:

@@ -51,7 +51,7 @@ def leak_an_orphan(place: Path) -> Undo:
 
 
 def leak_a_base_directory(place: Path) -> Undo:
-    path = MEMORY / f"lithops-shm-leak-{secrets.token_hex(4)}"
+    path = MEMORY / f"lithops-shm-test-{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir()
     return path.rmdir
 
@@ -64,7 +64,7 @@ def leak_a_spilled_session(place: Path) -> Undo:
 
 def leak_a_mapping(place: Path) -> Undo:
     """A segment whose name and descriptor are gone, and whose memory is not."""
-    path = MEMORY / f"lithops-shm-leak-{secrets.token_hex(4)}"
+    path = MEMORY / f"lithops-shm-test-{os.getpid()}-{secrets.token_hex(4)}"
     path.write_bytes(bytes(mmap.PAGESIZE))
     with path.open("rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
@@ -111,7 +111,7 @@ def test_each_kind_of_leak_is_seen_and_its_end_too(tmp_path: Path, leak: Callabl
 
 
 def test_a_session_in_a_directory_that_was_there_before_is_seen() -> None:
-    base = MEMORY / f"lithops-shm-leak-{secrets.token_hex(4)}"
+    base = MEMORY / f"lithops-shm-test-{os.getpid()}-{secrets.token_hex(4)}"
     (base / "sessions").mkdir(parents=True)
     with contextlib.ExitStack() as stack:
         stack.callback(base.rmdir)
@@ -124,7 +124,7 @@ def test_a_session_in_a_directory_that_was_there_before_is_seen() -> None:
 
 def test_a_session_somebody_else_is_using_is_not_ours() -> None:
     """Another run of the tests, or an executor, on the same machine: without our mark, and no child of ours."""
-    base = MEMORY / f"lithops-shm-leak-{secrets.token_hex(4)}"
+    base = MEMORY / f"lithops-shm-test-{os.getpid()}-{secrets.token_hex(4)}"
     holder = (
         "import os, pathlib, subprocess, sys\n"
         f"base = pathlib.Path({str(base)!r}, 'sessions', 'abc')\nbase.mkdir(parents=True)\n"

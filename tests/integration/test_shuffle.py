@@ -134,7 +134,10 @@ def grid():
 
 def libraries():
     answers = {}
-    for library, deliver in itertools.product(LIBRARIES, DELIVERIES):
+    for library, deliver in [
+        ("arrow", "pandas"), ("arrow", "polars"), ("pandas", "arrow"), ("pandas", "polars"), ("pandas", "batches"),
+        ("polars", None), ("polars", "pandas"), ("polars", "batches"),
+    ]:
         shuffle = Shuffle(by=["name", "k"], kind="range", partitions=2, deliver=deliver, sort=True)
         reducer = whole_of_batches if deliver == "batches" else whole
         found = executor.map_reduce(give, range(2), reducer, extra_args=(library,), shuffle=shuffle).get_result()
@@ -167,6 +170,7 @@ def test_rows_reach_their_partitions(run: Callable[..., str]) -> None:
         if kind == "range":
             assert found["ascending"], name
             assert found["nulls last"], name
+    assert len(answers["libraries"]) == 8
     for name, (delivered, same) in answers["libraries"].items():
         library, deliver = name.split()
         wanted = library if deliver == "None" else deliver
@@ -262,11 +266,12 @@ def kinds_of_keys():
         return table.to_pylist()
     expected = sorted([row for n in range(2) for row in kinds(n).to_pylist()], key=lambda row: row["id"])
     answers = {}
-    for name in kinds(0).column_names:
-        shuffle = Shuffle(by=name, kind=KIND, partitions=2, sort=True)
+    names = kinds(0).column_names
+    for begin in range(0, len(names), 3):
+        shuffle = Shuffle(by=names[begin : begin + 3], kind=KIND, partitions=2, sort=True)
         found = executor.map_reduce(kinds, range(2), all_of, shuffle=shuffle).get_result()
         rows = sorted(itertools.chain(*found), key=lambda row: row["id"])
-        answers[name] = str(rows) == str(expected)
+        answers.update(dict.fromkeys(names[begin : begin + 3], str(rows) == str(expected)))
     return answers
 
 def by_a_named_index():
