@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SIZE ?= 200MB
 PIP = -m pip --quiet --disable-pip-version-check
+# The pip that comes with older Pythons takes twice as long to resolve the requirements: it is brought up to date first.
 SOURCES = setup.cfg pyproject.toml build_backend.py lithops_shm.pth
 
 help:  ## This list
@@ -14,7 +15,8 @@ test:  ## Lint, types and tests in a fresh virtual environment
 	rm -rf .venv-test
 	$(PYTHON) -m venv .venv-test
 	@echo "Installing the package and what its tests need ..."
-	.venv-test/bin/python $(PIP) install '.[test]'
+	.venv-test/bin/python $(PIP) install --upgrade pip
+	.venv-test/bin/python $(PIP) install --no-compile '.[test]'
 	.venv-test/bin/ruff check
 	.venv-test/bin/ruff format --check
 	.venv-test/bin/mypy
@@ -37,6 +39,7 @@ bench: .venv/ready  ## All figures of docs/benchmarks.md
 .venv/ready: $(SOURCES)
 	$(PYTHON) -m venv --clear .venv
 	@echo "Installing the package ..."
+	.venv/bin/python $(PIP) install --upgrade pip
 	.venv/bin/python $(PIP) install --editable '.[test]'
 	touch $@
 

@@ -159,7 +159,8 @@ class ShmComputeBackend:
 
     def get_runtime_key(self, runtime_name: str, memory: int, version: str = __version__) -> str:
         """A name for this Python and what is installed for it: Lithops keeps what it learns of a runtime on disk."""
-        places = [f"{path} {_modified_ns(path)}" for path in sys.path]
+        # A directory of packages changes when one is installed; that of a script whenever anything is written there.
+        places = [f"{path} {_modified_ns(path) if 'site-packages' in path else ''}" for path in sys.path]
         environment = hashlib.sha256("\0".join([sys.executable, *places]).encode()).hexdigest()[:12]
         return f"{SECTION}/{version}/{runtime_name}-{environment}"
 

@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import resource
+import shutil
 import sys
 import time
 import traceback
@@ -20,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lithops.config import extract_storage_config
-from lithops.constants import MONITORING_QUEUES_ENV, SESSION_ID_ENV, WORKER_ENV
+from lithops.constants import MODULES_DIR, MONITORING_QUEUES_ENV, SESSION_ID_ENV, WORKER_ENV
 from lithops.future import ResponseFuture
 from lithops.monitoring import create_call_status
 from lithops.storage import InternalStorage
@@ -71,7 +72,7 @@ class _LithopsJob:
         before = resource.getrusage(resource.RUSAGE_SELF)
         try:
             if not hasattr(self._job, "func"):
-                self._job.func = get_function_and_modules(self._job, self._storage)
+                self._job.func = _function_and_modules(self._job, self._storage)
             task.func = self._job.func
             (task.data,) = get_function_data(task, self._storage)
             _CallRunner(task, self._storage, status).run()
@@ -83,6 +84,20 @@ class _LithopsJob:
         status.add("worker_end_tstamp", time.time())
         status.add("logs", base64.b64encode(zlib.compress(self._logs.getvalue().encode(errors="replace"))).decode())
         status.send_finish_event()
+
+
+def _function_and_modules(job: SimpleNamespace, storage: Any) -> bytes:
+    """Lithops' own; but modules sent along appear whole, where another worker of the job may be importing them."""
+    own = SimpleNamespace(**{**vars(job), "job_key": f"{job.job_key}.{os.getpid()}"})
+    function: bytes = get_function_and_modules(own, storage)
+    written, place = (os.path.join(MODULES_DIR, each.job_key) for each in (own, job))
+    if written in sys.path:
+        try:
+            os.rename(written, place)
+        except OSError:  # another worker was first
+            shutil.rmtree(written, ignore_errors=True)
+        sys.path[sys.path.index(written)] = place
+    return function
 
 
 class _CallRunner(JobRunner):  # type: ignore[misc]
