@@ -1,8 +1,8 @@
 # `make run` and `make test` set up all they need; everything else wants what one of them made.
 PYTHON ?= python3
 SIZE ?= 200MB
-PIP = -m pip --quiet --disable-pip-version-check
 # The pip that comes with older Pythons takes twice as long to resolve the requirements: it is brought up to date first.
+PIP = -m pip --quiet --disable-pip-version-check
 SOURCES = setup.cfg pyproject.toml build_backend.py lithops_shm.pth
 
 help:  ## This list

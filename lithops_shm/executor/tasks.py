@@ -123,7 +123,6 @@ def run_mapper(
     """Call the map function and store what it gives, combined and cut by partition."""
     started = time.perf_counter()
     result = call(function, arguments, mapper)
-    rows = 0
     if place.shuffle.pairs:
         given = _Given(result)
         table = pairs.collect(given, mapper, place.shuffle.combiner, ranges=place.shuffle.kind == "range")

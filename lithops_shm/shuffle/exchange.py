@@ -1,4 +1,4 @@
-"""The exchange: a mapper's rows out as one object, a partition's rows in from all of them."""
+"""The exchange: a mapper's rows out as one object, or a few segments; a partition's rows in from all of them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Exchange:
     shuffle:
         What it does.
     objects:
-        Where its objects are. In one that maps (shared memory), a mapper leaves its rows as one table, which reducers
+        Where its objects are. In one that maps (shared memory), a mapper leaves its rows as tables, which reducers
         slice without a copy; in any other as frames, which they read by range.
     prefix:
         Of the keys of its objects, different for each shuffle.
@@ -69,7 +69,7 @@ class Exchange:
         self._encoding = encoding or Encoding()
 
     def write(self, mapper: int, attempt: int, table: pa.Table | None, library: str = "arrow") -> MapOutput:
-        """Store the rows of a mapper, cut by partition, as one object.
+        """Store the rows of a mapper in the order of partitions: one object, or in memory a few segments.
 
         Parameters
         ----------
