@@ -14,6 +14,8 @@ from lithops_shm.workers.job import Call, Job
 
 __all__ = ["Assign", "Dispatcher", "Fork", "LostCall", "Retire"]
 
+_UNBEGUN = 3  # how often a call is given to another worker because one had ended before it began with it
+
 
 @dataclass(frozen=True, slots=True)
 class Fork:
@@ -52,6 +54,7 @@ class LostCall:
 class _Worker:
     job: str | None = None
     call: Call | None = None
+    begun: bool = False
     waiting: bool = False
 
 
@@ -61,6 +64,7 @@ class _JobState:
     pending: deque[Call] = field(default_factory=deque)
     running: int = 0
     lost: Counter[str] = field(default_factory=Counter)
+    unbegun: Counter[str] = field(default_factory=Counter)
     open: set[str] = field(default_factory=set)
 
 
@@ -133,6 +137,10 @@ class Dispatcher:
         """A fork that was asked for did not come about."""
         self._forking -= 1
 
+    def call_begun(self, worker: int) -> None:
+        """A worker runs its call from now on; what the call does may have been done, if it ends."""
+        self._workers[worker].begun = True
+
     def worker_waits(self, worker: int, waiting: bool) -> None:
         """A worker's call waits for other calls, which may need its place; or goes on."""
         self._workers[worker].waiting = waiting
@@ -143,17 +151,21 @@ class Dispatcher:
         if state.call is not None and state.job is not None:
             self._jobs[state.job].open.discard(state.call.id)
             self._finish_one(state.job)
-        state.call, state.waiting = None, False
+        state.call, state.begun, state.waiting = None, False, False
 
     def worker_gone(self, worker: int, *, may_retry: bool = False) -> LostCall | None:
-        """A worker has ended; gives the call it was running, which runs again if that and its job allow it."""
+        """A worker has ended; gives the call it was running, which runs again if that and its job allow it.
+
+        A call that it had not begun needs no leave of its job's: nothing of it has happened.
+        """
         state = self._workers.pop(worker, None)
         if state is None or state.call is None or state.job is None:
             return None
         of_job = self._jobs[state.job]
-        again = may_retry and of_job.lost[state.call.id] < of_job.job.retries
+        times, most = (of_job.lost, of_job.job.retries) if state.begun else (of_job.unbegun, _UNBEGUN)
+        again = may_retry and times[state.call.id] < most
         if again:
-            of_job.lost[state.call.id] += 1
+            times[state.call.id] += 1
             of_job.pending.appendleft(state.call)
         else:
             of_job.open.discard(state.call.id)

@@ -229,7 +229,9 @@ class Loop:
             if running is None:
                 continue
             job, call = running
-            if kind == "report":
+            if kind == "begins":
+                self._dispatcher.call_begun(worker.number)
+            elif kind == "report":
                 self._follow(job, Event(EventKind.REPORT, call.id, report=fields[0]))
             elif kind == "awaits":
                 self._awaited[worker.number] = {call for call in fields[0] if self._dispatcher.is_open(*call)}

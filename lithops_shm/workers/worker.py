@@ -61,6 +61,7 @@ def serve(channel: Channel) -> None:
             run = getattr(importlib.import_module(module), name)(payload, report)
         else:
             assert run is not None, "a call came before its job"
+            channel.send("begins")
             run(fields[0])
             channel.send("done")
         del fields  # what a call was given must not live until the next one comes

@@ -1,5 +1,6 @@
 """The pool by itself, with real processes and no Lithops: starts, ends, waits and accidents."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -72,12 +73,20 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
 def children(pid: int) -> list[int]:
     """Those of all threads of a process."""
-    lists = [(path / "children").read_text() for path in Path(f"/proc/{pid}/task").iterdir()]
-    return [int(child) for text in lists for child in text.split()]
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is just ending
+            found += [int(child) for child in (thread / "children").read_text().split()]
+    return found
 
 
 def zygotes() -> list[int]:
-    return [pid for pid in children(os.getpid()) if b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for pid in children(os.getpid()):
+        with contextlib.suppress(FileNotFoundError):  # it is just ending
+            if b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -159,12 +168,13 @@ def test_cancelling_drops_the_calls_that_wait(make: Callable[..., Pool], tmp_pat
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_end_of_the_zygote_loses_the_calls_that_run_and_no_more(
-    make: Callable[..., Pool], number: signal.Signals
+    make: Callable[..., Pool], number: signal.Signals, tmp_path: Path
 ) -> None:
     pool = make()
-    followed = Followed("a", "time.sleep(600)")
+    begun = tmp_path / "begun"
+    followed = Followed("a", f"open({str(begun)!r}, 'w') and time.sleep(600)")
     pool.submit(followed.job)
-    followed.next(EventKind.STARTED)
+    assert eventually(begun.exists)
     (zygote,) = zygotes()
     os.kill(zygote, number)
     death = followed.ends()["0"].death
@@ -173,6 +183,17 @@ def test_the_end_of_the_zygote_loses_the_calls_that_run_and_no_more(
     after = Followed("b", "0")
     pool.submit(after.job)
     assert after.ends()["0"].kind is EventKind.DONE
+
+
+def test_a_job_finds_workers_though_those_that_waited_for_it_were_killed(make: Callable[..., Pool]) -> None:
+    pool = make()
+    for number in range(20):
+        if number:
+            for worker in children(*zygotes()):
+                os.kill(worker, signal.SIGKILL)
+        followed = Followed(str(number), "0", "0")
+        pool.submit(followed.job)
+        assert {event.kind for event in followed.ends().values()} == {EventKind.DONE}
 
 
 def test_a_call_whose_worker_closes_its_connection_is_lost(make: Callable[..., Pool]) -> None:

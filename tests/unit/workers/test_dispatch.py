@@ -104,6 +104,7 @@ def test_a_lost_call_is_given_back() -> None:
     dispatcher = with_workers(2)
     dispatcher.add_job(job("a", 2))
     dispatcher.plan()
+    dispatcher.call_begun(0)
     lost = dispatcher.worker_gone(0, may_retry=True)
     assert lost is not None
     assert (lost.job.key, lost.call.id, lost.again) == ("a", "a0", False)
@@ -124,11 +125,35 @@ def test_a_lost_call_runs_again_as_often_as_its_job_says() -> None:
     seen = []
     for worker, expected in ((0, True), (1, True), (2, False)):
         assert assigned(dispatcher) == {worker: "a0"}, "before the calls that wait for their first attempt"
+        dispatcher.call_begun(worker)
         lost = dispatcher.worker_gone(worker, may_retry=True)
         assert lost is not None
         seen.append(lost.again is expected)
     assert all(seen)
     assert assigned(dispatcher) == {3: "a1"}
+
+
+def test_a_call_that_no_worker_has_begun_runs_whatever_its_job_says_but_not_for_ever() -> None:
+    dispatcher = with_workers(1, 5)
+    dispatcher.add_job(job("a", 1, retries=0))
+    for worker in range(4):
+        assert assigned(dispatcher) == {worker: "a0"}
+        lost = dispatcher.worker_gone(worker, may_retry=True)
+        assert lost is not None
+        assert lost.again is (worker < 3)
+    assert not dispatcher.busy
+
+
+def test_a_worker_begins_each_call_anew() -> None:
+    dispatcher = with_workers(1)
+    dispatcher.add_job(job("a", 2))
+    dispatcher.plan()
+    dispatcher.call_begun(0)
+    dispatcher.call_done(0)
+    assert assigned(dispatcher) == {0: "a1"}
+    lost = dispatcher.worker_gone(0, may_retry=True)
+    assert lost is not None
+    assert lost.again, "it had not begun with this one"
 
 
 def test_what_was_killed_on_purpose_does_not_run_again() -> None:
@@ -207,7 +232,7 @@ def test_every_call_ends_once_whatever_happens(seed: int, slots: int) -> None:
 
     alive: set[int] = set()
     for step in range(60):
-        event = draw.choice(["add", "plan", "ready", "fail", "done", "gone", "cancel"])
+        event = draw.choice(["add", "plan", "ready", "fail", "begins", "done", "gone", "cancel"])
         if event == "add" and len(added) < 6:
             new = job(f"{step}-", draw.randint(0, 5), retries=draw.randint(0, 2), memory_bytes=draw.choice([0, 10]))
             dispatcher.add_job(new)
@@ -219,6 +244,8 @@ def test_every_call_ends_once_whatever_happens(seed: int, slots: int) -> None:
         elif event == "fail" and asked:
             asked -= 1
             dispatcher.fork_failed()
+        elif event == "begins" and busy():
+            dispatcher.call_begun(draw.choice(busy()))
         elif event == "done" and busy():
             end(draw.choice(busy()))
         elif event == "gone" and alive:
