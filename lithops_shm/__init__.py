@@ -6,11 +6,14 @@ if TYPE_CHECKING:
 
     from lithops_shm import errors as errors
     from lithops_shm.executor import FunctionExecutor as FunctionExecutor
+    from lithops_shm.placement import select as select
     from lithops_shm.refs import Ref as Ref
     from lithops_shm.refs import delete as delete
     from lithops_shm.refs import get as get
     from lithops_shm.refs import put as put
     from lithops_shm.refs import report as report
+    from lithops_shm.selector import Decision as Decision
+    from lithops_shm.selector import JobProfile as JobProfile
     from lithops_shm.shuffle.spec import Shuffle as Shuffle
 
 __version__ = "0.1.0"
@@ -18,7 +21,9 @@ __version__ = "0.1.0"
 # Public name -> the module that defines it (None: the name is itself a module). Nothing is imported
 # before it is used: every interpreter on the machine passes through here at start-up.
 _EXPORTS: "dict[str, str | None]" = {
+    "Decision": "lithops_shm.selector",
     "FunctionExecutor": "lithops_shm.executor",
+    "JobProfile": "lithops_shm.selector",
     "Ref": "lithops_shm.refs",
     "Shuffle": "lithops_shm.shuffle.spec",
     "delete": "lithops_shm.refs",
@@ -26,9 +31,22 @@ _EXPORTS: "dict[str, str | None]" = {
     "get": "lithops_shm.refs",
     "put": "lithops_shm.refs",
     "report": "lithops_shm.refs",
+    "select": "lithops_shm.placement",
 }
 
-__all__ = ["FunctionExecutor", "Ref", "Shuffle", "delete", "errors", "get", "put", "report"]
+__all__ = [
+    "Decision",
+    "FunctionExecutor",
+    "JobProfile",
+    "Ref",
+    "Shuffle",
+    "delete",
+    "errors",
+    "get",
+    "put",
+    "report",
+    "select",
+]
 
 
 def __getattr__(name: str) -> "Any":

@@ -26,6 +26,10 @@
         StaleAttemptError              an attempt that does not count
         IncompleteShuffleError         some mapper has no attempt that counts
         ShuffleStorageError            the place where a shuffle keeps its objects fails
+      SelectorError
+        ProfileError (ValueError)      a profile is out of range, or in another unit than its name says
+        NoPlaceError                   no candidate meets the hard constraints
+        ConfidentialityError           confidential data would leave this machine, or touch a disk
 
 Each class has a stable ``code``; codes are only ever added. The data of an error is in ``args``
 and its sentence is made by ``__str__``, so that errors survive pickling between processes.
@@ -39,17 +43,21 @@ from typing import ClassVar
 __all__ = [
     "CallTimeoutError",
     "CodecError",
+    "ConfidentialityError",
     "ConfigError",
     "IncompleteShuffleError",
     "InvalidKeyError",
     "InvalidRangeError",
     "LayoutVersionError",
+    "NoPlaceError",
     "NotAdmittedError",
     "NotSerializableError",
     "PartitionerError",
+    "ProfileError",
     "SchemaMismatchError",
     "SegmentCorruptError",
     "SegmentNotFoundError",
+    "SelectorError",
     "SessionLostError",
     "ShmError",
     "ShuffleError",
@@ -326,3 +334,39 @@ class ShuffleStorageError(ShuffleError):
     def __str__(self) -> str:
         where, reason, todo = self.args
         return f"{where}: {reason}; {todo}"
+
+
+class SelectorError(ShmError):
+    """Base of the errors of choosing where a job runs."""
+
+    code = "SHM-SELECTOR"
+
+
+class ProfileError(SelectorError, ValueError):
+    """A profile says what cannot be. ``args``: field, its value, the reason."""
+
+    code = "SHM-PROFILE"
+
+    def __str__(self) -> str:
+        field, value, reason = self.args
+        return f"profile: {field}={_abridged(str(value))} {reason}"
+
+
+class NoPlaceError(SelectorError):
+    """No candidate meets the hard constraints. ``args``: a sentence for each rejected candidate, what to change."""
+
+    code = "SHM-NO-PLACE"
+
+    def __str__(self) -> str:
+        rejections, todo = self.args
+        return "\n  ".join(["this job can run nowhere:", *rejections]) + f"\n{todo}"
+
+
+class ConfidentialityError(SelectorError):
+    """Confidential data would leave this machine, or touch a disk. ``args``: key, its value, what to do."""
+
+    code = "SHM-CONFIDENTIAL"
+
+    def __str__(self) -> str:
+        key, value, todo = self.args
+        return f"confidential data stays in this machine's memory, and `{key}: {value}` would take it elsewhere: {todo}"

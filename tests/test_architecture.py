@@ -27,7 +27,9 @@ LEVELS = {
     "refs": 3,
     "workers": 3,
     "shuffle": 3,
+    "selector": 3,
     "plugin": 4,
+    "placement": 4,
     "executor": 5,
     "doctor": 5,
     "cli": 6,
@@ -38,14 +40,15 @@ LEVELS = {
 BESIDE = {
     ("doctor", "__init__"),  # it reports the version, through the package itself
 }
-# The plugin is backends of Lithops; the doctor asks Lithops where its configuration is.
-KNOW_LITHOPS = {"plugin", "executor", "doctor"}
+# The plugin is backends of Lithops; placement reads its configuration and asks its storages for sizes, the doctor where
+# its configuration is.
+KNOW_LITHOPS = {"plugin", "placement", "executor", "doctor"}
 # The codec turns their objects into buffers, the shuffle cuts and joins them, the executor's tasks carry them from the
 # user's functions to it; the doctor asks for their versions.
 KNOW_ARROW = {"codec", "doctor", "shuffle", "executor"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
 # These use the standard library alone: every program on the machine may load them.
-ALONE = {"store", "host", "errors", "forks", "sizes", "config"}
+ALONE = {"store", "host", "errors", "forks", "sizes", "config", "selector"}
 LONGEST = 399
 
 

@@ -34,22 +34,29 @@ SAMPLES = {
     errors.ShuffleStorageError: ("bucket 'b'", "it is away", "start it"),
     errors.StaleAttemptError: ("mapper 3", 1, 0),
     errors.IncompleteShuffleError: ("abc-1", [1, 2]),
+    errors.ProfileError: ("input_bytes", -1, "is negative"),
+    errors.NoPlaceError: (("shm: too little memory",), "give it more"),
+    errors.ConfidentialityError: ("lithops.backend", "aws_lambda", "name another"),
 }
 # Programs and logs hold on to these: add, never change.
 CODES = {
     "CallTimeoutError": "SHM-CALL-TIMEOUT",
     "CodecError": "SHM-CODEC",
+    "ConfidentialityError": "SHM-CONFIDENTIAL",
     "ConfigError": "SHM-CONFIG",
     "IncompleteShuffleError": "SHM-INCOMPLETE-SHUFFLE",
     "InvalidKeyError": "SHM-INVALID-KEY",
     "InvalidRangeError": "SHM-INVALID-RANGE",
     "LayoutVersionError": "SHM-LAYOUT-VERSION",
+    "NoPlaceError": "SHM-NO-PLACE",
     "NotAdmittedError": "SHM-NOT-ADMITTED",
     "NotSerializableError": "SHM-NOT-SERIALIZABLE",
     "PartitionerError": "SHM-PARTITIONER",
+    "ProfileError": "SHM-PROFILE",
     "SchemaMismatchError": "SHM-SCHEMA",
     "SegmentCorruptError": "SHM-CORRUPT",
     "SegmentNotFoundError": "SHM-NOT-FOUND",
+    "SelectorError": "SHM-SELECTOR",
     "SessionLostError": "SHM-SESSION-LOST",
     "ShmError": "SHM",
     "ShuffleError": "SHM-SHUFFLE",
@@ -127,7 +134,7 @@ def test_errors_are_caught_as_what_they_are_elsewhere() -> None:
     assert issubclass(errors.SegmentNotFoundError, LookupError)
     assert issubclass(errors.StoreFullError, OSError)
     assert issubclass(errors.NotSerializableError, TypeError)
-    for kind in (errors.ConfigError, errors.InvalidKeyError, errors.InvalidRangeError):
+    for kind in (errors.ConfigError, errors.InvalidKeyError, errors.InvalidRangeError, errors.ProfileError):
         assert issubclass(kind, ValueError)
     full = sample(errors.StoreFullError)
     assert isinstance(full, OSError)

@@ -1,28 +1,21 @@
-"""The ``shm:`` section of the Lithops configuration, validated once and passed down.
-
-Sizes are bytes. At this edge, and only here, they may be written with a unit: ``"2 GiB"``, ``"500 MB"``.
-"""
+"""The section ``shm:``: the store, the workers and the shuffle."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from lithops_shm.config.values import parse_bytes, unknown_key
 from lithops_shm.errors import ConfigError
 
-__all__ = ["COMPUTES", "LIFETIMES", "SECTION", "ShuffleSettings", "StoreSettings", "WorkerSettings", "parse_bytes"]
+__all__ = ["COMPUTES", "LIFETIMES", "SECTION", "ShuffleSettings", "StoreSettings", "WorkerSettings"]
 
 SECTION = "shm"
 LIFETIMES = ("session", "kept")
 COMPUTES = ("shm", "localhost")
 
-# Decimal units are powers of 1,000 and binary ones powers of 1,024 (IEC 80000-13).
-_UNITS = {"": 1, "b": 1}
-_UNITS |= {f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)}
-_UNITS |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)}
 _CHOICES = {
     "lifetime": LIFETIMES,
     "compute": COMPUTES,
@@ -37,7 +30,6 @@ _AT_LEAST: dict[str, tuple[Any, int]] = {
     "retries": (int, 0),
     "idle_seconds": ((int, float), 0),
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,28 +160,6 @@ class ShuffleSettings:
         return cls(**_checked(section, {field.name for field in fields(cls)}, source))
 
 
-def parse_bytes(text: object) -> int:
-    """A size in bytes from an integer or a text such as ``"2 GiB"``, ``"1.5GB"``, ``"4096"``.
-
-    Raises
-    ------
-    ValueError
-        When it is neither, has an unknown unit, or is negative.
-    """
-    if isinstance(text, int) and not isinstance(text, bool):
-        if text < 0:
-            raise ValueError(f"{text} is negative")
-        return text
-    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"{text!r} is not a size; write bytes (4096) or a number with a unit ('2 GiB', '500 MB')")
-    number, unit = match.groups()
-    factor = _UNITS.get(unit.lower())
-    if factor is None:
-        raise ValueError(f"{unit!r} is not a unit of size; use B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
-    return int(float(number) * factor) if "." in number else int(number) * factor
-
-
 def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -> dict[str, Any]:
     """The values of the wanted keys, each checked; all keys of the section have to be known."""
     if section is None:
@@ -199,17 +169,9 @@ def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -
     known = {field.name for settings in (StoreSettings, WorkerSettings, ShuffleSettings) for field in fields(settings)}
     for key in section:
         if key not in known:
-            raise ConfigError(_unknown_key(key, known, source))
+            raise ConfigError(unknown_key(key, known - {"session"}, SECTION, source))
     checked = {key: _check(key, value, source) for key, value in section.items()}
     return {key: value for key, value in checked.items() if key in wanted}
-
-
-def _unknown_key(key: object, known: set[str], source: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(str(key), known - {"session"}, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known - {'session'}))}"
-    return f"unknown key {key!r} in section `{SECTION}:` of {source}; {hint}"
 
 
 def _check(key: str, value: Any, source: str) -> Any:
