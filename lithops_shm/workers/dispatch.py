@@ -14,7 +14,7 @@ from lithops_shm.workers.job import Call, Job
 
 __all__ = ["Assign", "Dispatcher", "Fork", "LostCall", "Retire"]
 
-_UNBEGUN = 3  # how often a call is given to another worker because one had ended before it began with it
+_UNBEGUN = 10  # how often a call is given to another worker because one had ended before it began with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +162,10 @@ class Dispatcher:
         if state is None or state.call is None or state.job is None:
             return None
         of_job = self._jobs[state.job]
-        times, most = (of_job.lost, of_job.job.retries) if state.begun else (of_job.unbegun, _UNBEGUN)
-        again = may_retry and times[state.call.id] < most
+        unbegun = not state.begun and of_job.unbegun[state.call.id] < _UNBEGUN
+        again = may_retry and (unbegun or of_job.lost[state.call.id] < of_job.job.retries)
         if again:
-            times[state.call.id] += 1
+            (of_job.unbegun if unbegun else of_job.lost)[state.call.id] += 1
             of_job.pending.appendleft(state.call)
         else:
             of_job.open.discard(state.call.id)

@@ -134,13 +134,13 @@ def test_a_lost_call_runs_again_as_often_as_its_job_says() -> None:
 
 
 def test_a_call_that_no_worker_has_begun_runs_whatever_its_job_says_but_not_for_ever() -> None:
-    dispatcher = with_workers(1, 5)
-    dispatcher.add_job(job("a", 1, retries=0))
-    for worker in range(4):
+    dispatcher = with_workers(1, 13)
+    dispatcher.add_job(job("a", 1, retries=2))
+    for worker in range(13):
         assert assigned(dispatcher) == {worker: "a0"}
         lost = dispatcher.worker_gone(worker, may_retry=True)
         assert lost is not None
-        assert lost.again is (worker < 3)
+        assert lost.again is (worker < 12)
     assert not dispatcher.busy
 
 
