@@ -1,6 +1,10 @@
 # `make run` and `make test` set up all they need; everything else wants what one of them made.
 PYTHON ?= python3
 SIZE ?= 200MB
+# Processes that tests run in; most of them wait for others.
+JOBS ?= 2
+# Compiled by all CPUs at once, where pip takes one; a few packages ship files that do not compile, and need not.
+COMPILE = -m compileall -q -j 0 .venv-test/lib >/dev/null || true
 # The pip that comes with older Pythons takes twice as long to resolve the requirements: it is brought up to date first.
 PIP = -m pip --quiet --disable-pip-version-check
 SOURCES = setup.cfg pyproject.toml build_backend.py lithops_shm.pth
@@ -17,16 +21,17 @@ test:  ## Lint, types and tests in a fresh virtual environment
 	@echo "Installing the package and what its tests need ..."
 	.venv-test/bin/python $(PIP) install --upgrade pip
 	.venv-test/bin/python $(PIP) install --no-compile '.[test]'
+	.venv-test/bin/python $(COMPILE)
 	.venv-test/bin/ruff check
 	.venv-test/bin/ruff format --check
 	.venv-test/bin/mypy
-	.venv-test/bin/pytest
+	.venv-test/bin/pytest -n $(JOBS) --dist worksteal
 
 check: .venv/ready  ## The same in .venv, with the sources as they are
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/pytest
+	.venv/bin/pytest -n $(JOBS) --dist worksteal
 
 lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its own localhost
 	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,12 +83,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[_BEGINNING] = Snapshot.take()
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     # Threads, descriptors and locks of libraries outlive the test that was the first to use them.
     leaks = settled(session.config.stash[_BEGINNING], only=("shared_memory", "spilled", "processes", "mappings"))
-    if leaks:
-        session.config.stash[_LEFT] = leaks
+    if hasattr(session.config, "workeroutput"):  # one of several processes of a run: the first one reports
+        session.config.workeroutput["left"] = leaks
+        return
+    left = session.config.stash.setdefault(_LEFT, [])
+    left += leaks
+    if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of the processes that pytest-xdist runs tests in has ended."""
+    node.config.stash.setdefault(_LEFT, []).extend(getattr(node, "workeroutput", {}).get("left", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -178,14 +178,26 @@ def test_that_is_clean(wide):
 """
 
 
-def test_a_run_of_pytest_reports_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [[], ["-n", "2"]], ids=["one process", "two processes"])
+def test_a_run_of_pytest_reports_them(tmp_path: Path, processes: list[str]) -> None:
     """Of tests that pass, fail and are skipped; and at the end, what a wider fixture kept."""
     token = secrets.token_hex(4)
     (tmp_path / "test_leaky.py").write_text(LEAKY.format(memory=str(MEMORY), token=token))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environ = {**os.environ, "PYTHONPATH": here, "SHM_TESTS_GRACE_S": "0.1"}
-    command = [sys.executable, "-m", "pytest", "-p", "leaks", "-p", "no:cacheprovider", "-rA", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "leaks",
+        "-p",
+        "no:cacheprovider",
+        "-rA",
+        *processes,
+        str(tmp_path),
+    ]
     run = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
     (MEMORY / f"lithops-shm-leak-{token}").rmdir()
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr

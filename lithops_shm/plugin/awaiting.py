@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from lithops_shm.errors import WorkerDiedError
+from lithops_shm.plugin.compute.backend import ShmComputeBackend
 from lithops_shm.plugin.monitoring.monitor import PushMonitor
 
 __all__ = ["abandon", "began_at", "error_of", "has_ended", "next_news", "worker_died"]
 
+_KILLED_S = 10.0  # in which a killed process is gone
 _LOOKS_S = 0.05  # between looks at calls whose ends are not pushed
 
 
@@ -55,12 +57,17 @@ def worker_died(future: Any, error: BaseException) -> bool:
 
 
 def abandon(executor: Any, futures: Sequence[Any]) -> None:
-    """End calls whose results nobody wants, whatever they are doing, and forget them."""
+    """End calls whose results nobody wants, whatever they are doing, and forget them.
+
+    When this returns no process of theirs on this machine writes any longer; of functions elsewhere nobody can tell.
+    """
     if not futures:
         return
     job_keys = {future.job_key for future in futures}
     executor.invoker.discard_pending(job_keys, {future.job_id for future in futures})
     executor.compute_handler.clear(job_keys, exception=RuntimeError("nobody waits for it any longer"))
+    if isinstance(backend := getattr(executor.compute_handler, "backend", None), ShmComputeBackend):
+        backend.await_end(job_keys, _KILLED_S)
     executor.job_monitor.remove(list(futures))
     for future in futures:
         future._set_exception()

@@ -107,6 +107,10 @@ class Dispatcher:
             return None
         return self._jobs[state.job].job, state.call
 
+    def has_job(self, job_key: str) -> bool:
+        """Whether a job has calls that are running or waiting to."""
+        return job_key in self._jobs
+
     def is_open(self, job_key: str, call_id: str) -> bool:
         """Whether a call is running or waiting to."""
         return job_key in self._jobs and call_id in self._jobs[job_key].open

@@ -54,6 +54,7 @@ class Loop:
         self._workers: dict[int, WorkerProcess] = {}
         self._numbers = 0
         self._awaited: dict[int, set[tuple[str, str]]] = {}
+        self._over_when: list[tuple[frozenset[str], threading.Event]] = []
         self._idle_since = time.monotonic()
         self._waits_for_memory = False
         self._lock = threading.Lock()
@@ -69,7 +70,11 @@ class Loop:
         self._thread.start()
 
     def tell(self, *command: Any) -> bool:
-        """Queue ``start``; ``submit``, job; ``cancel``, keys, kill; or ``close``; ``False`` when this loop is over."""
+        """Queue a command; gives ``False`` when this loop is over.
+
+        ``start``; ``submit``, job; ``cancel``, keys, kill; ``await``, keys, an event to set when those jobs are over;
+        or ``close``.
+        """
         with self._lock:
             if self._over:
                 return False
@@ -103,6 +108,7 @@ class Loop:
                 if self._over:
                     return
                 self._advance()
+                self._tell_who_awaits_jobs()
                 for key, _ in self._selector.select(self._patience()):
                     if key.data is None:
                         with contextlib.suppress(BlockingIOError):
@@ -129,6 +135,8 @@ class Loop:
                 self._dispatcher.add_job(fields[0])
             elif kind == "cancel":
                 self._cancel(*fields)
+            elif kind == "await":
+                self._over_when.append((fields[0], fields[1]))
             elif kind == "close":
                 with self._lock:
                     self._over = True
@@ -141,6 +149,12 @@ class Loop:
             for key in job_keys:
                 for number in self._dispatcher.workers_of(key):
                     self._zygote.kill(self._workers[number], Death(Cause.CANCELLED, "it was cancelled"))
+
+    def _tell_who_awaits_jobs(self) -> None:
+        for keys, over in list(self._over_when):
+            if not any(map(self._dispatcher.has_job, keys)):
+                over.set()
+                self._over_when.remove((keys, over))
 
     def _advance(self) -> None:
         """Do what the dispatcher says."""
@@ -330,6 +344,8 @@ class Loop:
         self._close_zygote()
         self._close_sockets()
         self._idle.set()
+        for _, over in self._over_when:
+            over.set()
 
     def _close_zygote(self) -> None:
         self._ready = False

@@ -70,6 +70,13 @@ class Pool:
         if self._loop is not None:
             self._tell("cancel", frozenset(job_keys), kill)
 
+    def await_end(self, job_keys: Iterable[str], timeout_s: float) -> bool:
+        """Wait until no call of these jobs is running, nor its process there; gives whether that was in time."""
+        over = threading.Event()
+        if self._loop is None or not self._loop.tell("await", frozenset(job_keys), over):
+            return True
+        return over.wait(timeout_s)
+
     def join(self) -> None:
         """Wait until no call is running or waiting to."""
         loop = self._loop

@@ -150,6 +150,20 @@ def test_what_a_worker_has_started_ends_with_it(make: Callable[..., Pool], tmp_p
     assert eventually(lambda: not Path(f"/proc/{note.read_text()}").exists())
 
 
+def test_the_end_of_jobs_can_be_awaited(make: Callable[..., Pool], tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    followed = Followed("a", f"open({str(note)!r}, 'w').write(str(os.getpid())) and time.sleep(600)", "0", "0")
+    pool = make()
+    assert pool.await_end(["a"], 0), "there is nothing to wait for"
+    pool.submit(followed.job)
+    assert eventually(lambda: note.exists() and bool(note.read_text()))
+    assert not pool.await_end(["a"], 0.2)
+    pool.cancel(["a"], kill=True)
+    assert pool.await_end(["a", "unknown"], 30)
+    assert not Path(f"/proc/{note.read_text()}").exists()
+    assert pool.await_end(["a"], 30), "it is over already"
+
+
 def test_cancelling_drops_the_calls_that_wait(make: Callable[..., Pool], tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     held = f"[time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(gate)!r}), True)]"

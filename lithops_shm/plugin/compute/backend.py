@@ -136,6 +136,10 @@ class ShmComputeBackend:
         elif local_of("clear", "exception") is not None:
             running.cancel(job_keys)
 
+    def await_end(self, job_keys: Collection[str], timeout_s: float) -> bool:
+        """Wait until no process of these jobs is left that could still write; gives whether that was in time."""
+        return self._pool.await_end(job_keys, timeout_s)
+
     def clean(self, **options: Any) -> None:
         """Nothing is deployed, so there is nothing to remove."""
 
