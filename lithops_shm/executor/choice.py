@@ -11,9 +11,11 @@ from lithops.config import get_default_config_filename, load_config
 from lithops_shm.config import SECTION
 from lithops_shm.errors import ConfigError
 
-__all__ = ["SHARED_MEMORY", "configured"]
+__all__ = ["AUTO", "SHARED_MEMORY", "configured"]
 
 SHARED_MEMORY = "shared_memory"
+AUTO = "auto"
+"""The backend that is not one yet: the selector chooses."""
 
 
 def configured(
@@ -22,6 +24,8 @@ def configured(
     mode: str | None = None,
     backend: str | None = None,
     storage: str | None = None,
+    *,
+    confidential: bool = False,
 ) -> dict[str, Any]:
     """The configuration of an executor, in which the mode ``shared_memory`` is spelled out in words Lithops has.
 
@@ -31,7 +35,9 @@ def configured(
     Parameters
     ----------
     config, config_file, mode, backend, storage:
-        As Lithops' executor takes them.
+        As Lithops' executor takes them; `backend` may be ``"auto"``.
+    confidential:
+        Written into the section `shm`, which may say so already.
 
     Raises
     ------
@@ -42,6 +48,16 @@ def configured(
     if not (config or config_file or "LITHOPS_CONFIG" in os.environ or get_default_config_filename()):
         found["lithops"] = {}  # what Lithops makes up when there is no configuration is nobody's choice
     section = found["lithops"] = found.get("lithops") or {}
+    if confidential:
+        found[SECTION] = {**(found.get(SECTION) or {}), "confidential": True}
+    if backend == AUTO:
+        section["backend"] = AUTO
+        section.pop("mode", None)
+    if storage and section.get("backend") == AUTO:
+        raise ConfigError(
+            f"backend '{AUTO}' chooses the storage too: leave out storage='{storage}', or name the remote choice with "
+            "`selector: {backend: ..., storage: ...}`"
+        )
     if mode == SHARED_MEMORY:  # what the configuration says of these was meant for other executors
         section.update(mode=mode, backend=SECTION, storage=SECTION)
     undecided = not (backend or mode or section.get("mode") or section.get("backend"))

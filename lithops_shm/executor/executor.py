@@ -8,10 +8,13 @@ from typing import Any
 
 import lithops
 
+from lithops_shm.errors import ConfigError
 from lithops_shm.executor.arguments import Arguments
-from lithops_shm.executor.choice import SHARED_MEMORY, configured
+from lithops_shm.executor.choice import AUTO, SHARED_MEMORY, configured
 from lithops_shm.executor.partitions import PartitionFuture, Partitions
+from lithops_shm.placement.choose import as_profile, decided, outcome_of
 from lithops_shm.plugin.leftovers import leftovers
+from lithops_shm.selector import Decision, JobProfile
 from lithops_shm.shuffle.spec import Shuffle
 
 __all__ = ["FunctionExecutor"]
@@ -32,13 +35,32 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         ``"shared_memory"``: warm workers on this machine and storage `shm`, unless `storage` names another. This is
         the default when neither the arguments nor a configuration name a backend. Or one of Lithops' own.
     config, config_file, backend, storage, monitoring, log_level, options:
-        Lithops' own. A configuration may say ``lithops: {mode: shared_memory}``.
+        Lithops' own. A configuration may say ``lithops: {mode: shared_memory}``, and `backend` may be ``"auto"``, there
+        or here: then the selector chooses between this machine and the remote backends of the configuration, once.
+    profile:
+        With ``"auto"``: what is known of the job.
+    decision:
+        With ``"auto"``: one that was made before, by :func:`lithops_shm.select`.
+    confidential:
+        Whether data must not leave the memory of this machine. The profile and the configuration may say so as well,
+        and what one of them says no other takes back.
+
+    Attributes
+    ----------
+    decision:
+        What was decided, and why; ``None`` unless the backend is ``"auto"``.
 
     Raises
     ------
     ConfigError
         For wrong settings, and for a mode and a backend that contradict each other.
+    NoPlaceError
+        When no place meets the hard constraints of the profile.
+    ConfidentialityError
+        When something in the configuration would take confidential data elsewhere.
     """
+
+    decision: Decision | None
 
     def __init__(
         self,
@@ -49,17 +71,29 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         storage: str | None = None,
         monitoring: str | None = None,
         log_level: str | bool | None = False,
+        *,
+        profile: JobProfile | dict[str, Any] | None = None,
+        decision: Decision | None = None,
+        confidential: bool = False,
         **options: Any,
     ) -> None:
+        found = configured(config, config_file, mode, backend, storage, confidential=confidential)
+        self.decision, chosen = None, found
+        if found["lithops"].get("backend") == AUTO:
+            self.decision = decision or decided(as_profile(profile or {}), found, {})
+            chosen, backend, storage = self.decision.config, None, None
+        elif profile is not None or decision is not None:
+            raise ConfigError("a profile and a decision are for backend='auto': name it, or leave them out")
         super().__init__(
             mode=None if mode == SHARED_MEMORY else mode,
-            config=configured(config, config_file, mode, backend, storage),
+            config=chosen,
             backend=backend,
             storage=storage,
             monitoring=monitoring,
             log_level=log_level,
             **options,
         )
+        self._outcome = outcome_of(self.decision, found) if self.decision else None
         self._arguments = Arguments(self.executor_id, self.internal_storage)
         self._shuffled: list[Partitions] = []
 
@@ -100,6 +134,7 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
 
         call = inspect.signature(super().map_reduce).bind(*args, **options)
         self.last_call = "map_reduce"
+        self._begins()
         partitions = start(self, _executor_of, shuffle, call.arguments, show_progress=show_progress)
         self._shuffled = [*self._unread_shuffled, partitions]
         return partitions
@@ -110,6 +145,11 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         Without `fs`, what has not been had yet: of one shuffle its list; of several, and with results of other calls,
         all of them in one.
         """
+        found = self._results(fs, args, options)
+        self._ends()
+        return found
+
+    def _results(self, fs: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if fs is not None:
             return self._waited_for(fs, args, options) if _is_shuffled(fs) else super().get_result(fs, *args, **options)
         shuffled, self._shuffled = self._unread_shuffled, []
@@ -158,7 +198,16 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
     def _has_unread(self) -> bool:
         return any(not future._read and not future.futures for future in self.futures)
 
+    def _begins(self) -> None:
+        if self._outcome is not None:
+            self._outcome.begins()
+
+    def _ends(self) -> None:
+        if self._outcome is not None:
+            self._outcome.ends()
+
     def _submit(self, method: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        self._begins()
         call = inspect.signature(method).bind(*args, **options)
         names = [name for name in _DATA if name in call.arguments]
         values, pointers = self._arguments.stored(call.arguments[name] for name in names)

@@ -12,12 +12,13 @@ from lithops.storage import Storage
 
 from lithops_shm.config import SECTION, SelectorSettings, StoreSettings
 from lithops_shm.placement.inputs import sized
+from lithops_shm.placement.outcome import Outcome
 from lithops_shm.placement.remote import remote_of
 from lithops_shm.selector import Decision, HostProfile, JobProfile, Knowledge, decide
 from lithops_shm.selector.calibration import load_calibration
 from lithops_shm.selector.history import History
 
-__all__ = ["decided", "select", "settings_of"]
+__all__ = ["as_profile", "decided", "outcome_of", "select", "settings_of"]
 
 # Written into the section `shm` by the plugin, and not of the user.
 _INJECTED = ("user_agent", "data_cleaner")
@@ -49,13 +50,19 @@ def select(
         For a profile or a configuration that is wrong.
     """
     found = copy.deepcopy(config) if config else load_config(config_file, log=False)
-    job = profile if isinstance(profile, JobProfile) else JobProfile.from_mapping(profile)
-    return decided(job, found, settings)
+    return decided(as_profile(profile), found, settings)
+
+
+def as_profile(profile: JobProfile | Mapping[str, Any]) -> JobProfile:
+    """A profile from its fields in a mapping, or as it is; raises ProfileError and ConfigError."""
+    return profile if isinstance(profile, JobProfile) else JobProfile.from_mapping(profile)
 
 
 def decided(job: JobProfile, config: dict[str, Any], overrides: Mapping[str, Any]) -> Decision:
     """As :func:`select`, from a configuration that has been loaded."""
     settings = settings_of(config, overrides)
+    if (config.get(SECTION) or {}).get("confidential") is True:
+        job = replace(job, confidential=True)
     store = StoreSettings.from_mapping(
         {key: value for key, value in (config.get(SECTION) or {}).items() if key not in _INJECTED}
     )
@@ -69,6 +76,12 @@ def decided(job: JobProfile, config: dict[str, Any], overrides: Mapping[str, Any
     known = Knowledge(host, calibration.local, remote, settings, correct, calibration.notes)
     job = sized(job, lambda name: Storage(config=copy.deepcopy(config), backend=name))
     return decide(job, known, config)
+
+
+def outcome_of(decision: Decision, config: Mapping[str, Any]) -> Outcome:
+    """What follows a decision, as the configuration it was made from wants it."""
+    settings = settings_of(config, {})
+    return Outcome(decision, History(settings.history_file) if settings.history else None)
 
 
 def settings_of(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> SelectorSettings:
