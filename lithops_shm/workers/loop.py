@@ -39,17 +39,22 @@ class Loop:
         Of the workers.
     slots:
         Most calls at once.
+    runners:
+        Modules that workers need for any job.
     last_will:
         Of the client, as :class:`ZygoteProcess` takes it.
     """
 
-    def __init__(self, settings: WorkerSettings, slots: int, last_will: str = "") -> None:
+    def __init__(
+        self, settings: WorkerSettings, slots: int, runners: tuple[str, ...] = (), last_will: str = ""
+    ) -> None:
         self._settings = settings
+        self._runners = runners
         self._last_will = last_will
         self._dispatcher = Dispatcher(slots, spares=min(slots, _SPARES))
         self._selector = selectors.DefaultSelector()
         self._zygote: ZygoteProcess | None = None
-        self._ready = False
+        self._ready = self._warm = False
         self._failed_starts = 0
         self._workers: dict[int, WorkerProcess] = {}
         self._numbers = 0
@@ -159,9 +164,9 @@ class Loop:
     def _advance(self) -> None:
         """Do what the dispatcher says."""
         if self._zygote is None:
-            self._zygote = ZygoteProcess(self._settings.preload, self._last_will)
+            self._zygote = ZygoteProcess(self._runners, self._settings.preload, self._last_will)
             self._selector.register(self._zygote, selectors.EVENT_READ, self._zygote)
-        if not self._ready:
+        if not self._ready or (not self._warm and self._loads_what_workers_preload()):
             return
         wants_memory = any(job.memory_bytes for job in self._dispatcher.jobs())
         for action in self._dispatcher.plan(self._memory_available() if wants_memory else None):
@@ -173,6 +178,10 @@ class Loop:
             elif isinstance(action, Retire):
                 self._release(self._workers[action.worker])
         self._waits_for_memory = wants_memory and self._dispatcher.running < self._dispatcher.slots
+
+    def _loads_what_workers_preload(self) -> bool:
+        """Whether this process has loaded what workers do, so that its functions are likely to want it."""
+        return any(name in sys.modules for name in self._settings.preload)
 
     def _memory_available(self) -> int | None:
         """Bytes that no running call has, nor has been promised and not taken yet."""
@@ -207,6 +216,8 @@ class Loop:
         for kind, *fields in messages:
             if kind == "ready":
                 self._ready, self._failed_starts = True, 0
+            elif kind == "warm":
+                self._warm = True
             elif kind == "forked":
                 self._workers[fields[0]].pid = fields[1]
                 self._dispatcher.worker_ready(fields[0])
@@ -348,7 +359,7 @@ class Loop:
             over.set()
 
     def _close_zygote(self) -> None:
-        self._ready = False
+        self._ready = self._warm = False
         if self._zygote is not None:
             self._selector.unregister(self._zygote)
             self._zygote.close()

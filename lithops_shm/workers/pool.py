@@ -8,7 +8,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from lithops_shm import host
@@ -30,16 +29,17 @@ class Pool:
     ----------
     settings:
         How many workers, and what they have loaded beforehand.
-    preload:
-        More modules to load beforehand: those of the runners.
+    runners:
+        Modules to load before all others: those that any job needs.
     last_will:
         ``module:function argument``: called with the argument, a text, when this process was killed and its workers
         are gone.
     """
 
-    def __init__(self, settings: WorkerSettings, preload: tuple[str, ...] = (), last_will: str = "") -> None:
+    def __init__(self, settings: WorkerSettings, runners: tuple[str, ...] = (), last_will: str = "") -> None:
         self._last_will = last_will
-        self._settings = replace(settings, preload=(*preload, *settings.preload))
+        self._settings = settings
+        self._runners = runners
         self.slots = min(settings.worker_processes or host.usable_cpus(), settings.max_workers or sys.maxsize)
         self._lock = threading.Lock()
         self._loop: Loop | None = None
@@ -93,7 +93,7 @@ class Pool:
     def _tell(self, *command: Any) -> None:
         with self._lock:
             while self._loop is None or not self._loop.tell(*command):
-                self._loop = Loop(self._settings, self.slots, self._last_will)
+                self._loop = Loop(self._settings, self.slots, self._runners, self._last_will)
 
     def _forget(self) -> None:
         """In a forked child, which gets workers of its own when it needs them: these are the parent's."""

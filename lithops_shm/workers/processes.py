@@ -15,7 +15,7 @@ from lithops_shm import host
 from lithops_shm.workers.channel import Channel
 from lithops_shm.workers.death import Death, death_of
 from lithops_shm.workers.worker import THREAD_CAPS
-from lithops_shm.workers.zygote import END, FORK, KILL, REQUEST
+from lithops_shm.workers.zygote import AND_THEN, END, FORK, KILL, REQUEST
 
 __all__ = ["WorkerProcess", "ZygoteProcess"]
 
@@ -81,17 +81,17 @@ class ZygoteProcess:
 
     Parameters
     ----------
-    preload:
-        Modules it imports before it forks the first worker.
+    preload, and_then:
+        Modules it imports before it forks the first worker, and those after that, or before it where that can wait.
     last_will:
         ``module:function argument``: called in it with the argument, a text, when this process was killed.
     """
 
-    def __init__(self, preload: tuple[str, ...], last_will: str = "") -> None:
+    def __init__(self, preload: tuple[str, ...], and_then: tuple[str, ...], last_will: str = "") -> None:
         self._socket, theirs = socket.socketpair()
         self._channel = Channel(self._socket)
         command = [sys.executable, "-c", "from lithops_shm.workers.zygote import main; main()"]
-        command += [str(theirs.fileno()), str(os.getpid()), last_will, *preload]
+        command += [str(theirs.fileno()), str(os.getpid()), last_will, *preload, AND_THEN, *and_then]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -108,6 +108,8 @@ class ZygoteProcess:
 
     def messages(self) -> list[tuple[Any, ...]]:
         """What it has said: ``ready``; ``forked``, number, pid; ``refused``, number, why; ``exited``, pid, status.
+
+        And ``warm``, when it has loaded all it is to load.
 
         Raises
         ------

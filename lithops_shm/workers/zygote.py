@@ -21,12 +21,15 @@ from typing import NoReturn
 
 from lithops_shm.workers.channel import Channel
 
-__all__ = ["END", "FORK", "KILL", "REQUEST", "main"]
+__all__ = ["AND_THEN", "END", "FORK", "KILL", "REQUEST", "main"]
+
+AND_THEN = "and-then"
 
 # A request is one letter and a number; FORK comes with two descriptors: the worker's socket and its standard error.
 REQUEST = struct.Struct("!cq")
 FORK, KILL, END = b"F", b"K", b"E"
 
+_LOADS_AFTER_S = 0.005  # in which a client that waits for workers asks for them
 _LOOKS_FOR_CLIENT_S = 1.0
 _REFUSED_S = 1.0  # until a fork that the system has refused may be tried again
 _CLIENT_ENDS_S = 5.0  # between the end of the client's socket and its own
@@ -36,21 +39,27 @@ _OOM_SCORE = "500"
 
 
 def main() -> NoReturn:
-    """``python -c ... <descriptor of the control socket> <pid of the client> <last will> <module to preload> ...``
+    """``python -c ... <descriptor of the control socket> <pid of the client> <last will> <modules> and-then <modules>``
 
-    The last will is empty, or ``module:function argument``, called with the argument when the client was killed.
+    The last will is empty, or ``module:function argument``, called with the argument when the client was killed. The
+    first modules are loaded before the first worker is forked; the others, which take longer, once nobody waits.
     """
     descriptor, client, last_will, *preload = sys.argv[1:]
     # `python -c` puts the working directory first; a module lying there is not part of this environment.
     if sys.path and sys.path[0] == "":
         del sys.path[0]
     control = socket.socket(fileno=int(descriptor))
-    for name in preload:
+    split = preload.index(AND_THEN)
+    _load(preload[:split])
+    _Zygote(control, int(client), last_will).run(preload[split + 1 :])
+
+
+def _load(names: list[str]) -> None:
+    for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.collect()
     gc.freeze()  # so that a collection in a worker does not touch, and so copy, every page shared with this process
-    _Zygote(control, int(client), last_will).run()
 
 
 class _Zygote:
@@ -68,12 +77,17 @@ class _Zygote:
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def run(self) -> NoReturn:
-        """Fork and reap until the client is gone."""
+    def run(self, preload: list[str]) -> NoReturn:
+        """Fork and reap until the client is gone; load the modules when it has asked for nothing for a moment."""
         with contextlib.suppress(ConnectionError):  # the client went away in the middle of a request
             self._tell("ready")
+            patience, warm = _LOADS_AFTER_S, False
             while os.getppid() == self._client:
-                readable, _, _ = select.select([self._control.fileno(), self._woken], [], [], _LOOKS_FOR_CLIENT_S)
+                readable, _, _ = select.select([self._control.fileno(), self._woken], [], [], patience)
+                if not readable and not warm:
+                    _load(preload)
+                    self._tell("warm")
+                    patience, warm = _LOOKS_FOR_CLIENT_S, True
                 if self._woken in readable:
                     os.read(self._woken, 4096)
                 if self._control.fileno() in readable and not self._serve():

@@ -58,8 +58,9 @@ def shared_pool(workers: WorkerSettings, store: StoreSettings) -> Pool:
     with _lock:
         key = (workers, store.directory, store.spill_directory)
         if key not in _pools:
-            preload = (*_PRELOAD, *(each for name in workers.preload for each in _PRELOAD_WITH.get(name, ())))
-            _pools[key] = Pool(workers, preload, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
+            ours = (each for name in workers.preload for each in _PRELOAD_WITH.get(name, ()))
+            preloading = replace(workers, preload=(*workers.preload, *ours))
+            _pools[key] = Pool(preloading, _PRELOAD, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
         return _pools[key]
 
 
