@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lithops_shm.config import ShuffleSettings, StoreSettings, WorkerSettings
+from lithops_shm.config import SelectorSettings, ShuffleSettings, StoreSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WITH_CODE = [ROOT / "README.md", ROOT / "docs" / "getting-started.md", ROOT / "docs" / "shuffle.md"]
-SECTIONS = (StoreSettings, WorkerSettings, ShuffleSettings)
+SECTIONS = (StoreSettings, WorkerSettings, ShuffleSettings, SelectorSettings)
 
 
 def blocks(document: Path) -> list[str]:
