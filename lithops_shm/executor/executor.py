@@ -145,11 +145,11 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         Without `fs`, what has not been had yet: of one shuffle its list; of several, and with results of other calls,
         all of them in one.
         """
-        found = self._results(fs, args, options)
+        found = self._results_of(fs, args, options)
         self._ends()
         return found
 
-    def _results(self, fs: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _results_of(self, fs: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if fs is not None:
             return self._waited_for(fs, args, options) if _is_shuffled(fs) else super().get_result(fs, *args, **options)
         shuffled, self._shuffled = self._unread_shuffled, []
@@ -227,7 +227,8 @@ def _executor_of(config: dict[str, Any]) -> FunctionExecutor:
 def _is_shuffled(fs: Any) -> bool:
     if isinstance(fs, Partitions):
         return True
-    return bool(fs) and all(isinstance(each, PartitionFuture) for each in _as_list(fs))
+    several = _as_list(fs)
+    return bool(several) and all(isinstance(each, PartitionFuture) for each in several)
 
 
 def _as_list(fs: Any) -> list[Any]:

@@ -538,13 +538,19 @@ def with_lithops_own_monitoring():
 def keywords_of_the_backend():
     return shm.FunctionExecutor(log_level=None, worker_processes=3).config["shm"]["worker_processes"]
 
+def a_future_by_itself():
+    executor = shm.FunctionExecutor(log_level=None)
+    first, second = executor.call_async(double, 4), executor.call_async(double, 5)
+    done, pending = executor.wait(first)
+    return executor.get_result(first), len(done), len(pending), executor.get_result([second])
+
 def unknown_keywords():
     return shm.FunctionExecutor(log_level=None, worker_proceses=3)
 
 if __name__ == "__main__":
     section = json.loads(sys.argv[1])
     ask([by_its_name, by_itself, by_the_configuration, by_the_storage, contradicted, lithops_own,
-         with_lithops_own_monitoring, keywords_of_the_backend, unknown_keywords])
+         with_lithops_own_monitoring, keywords_of_the_backend, a_future_by_itself, unknown_keywords])
 """
 )
 
@@ -561,6 +567,7 @@ def test_our_executor_is_on_shared_memory_unless_told_otherwise(
     assert answers["contradicted"].startswith("ConfigError: mode 'shared_memory'")
     assert answers["with_lithops_own_monitoring"] == [[0, 2, 4], "WorkerDiedError"]
     assert answers["keywords_of_the_backend"] == 3
+    assert answers["a_future_by_itself"] == [8, 1, 0, 10]
     assert "did you mean 'worker_processes'" in answers["unknown_keywords"]
 
 
