@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from lithops.config import load_config
-from lithops.storage import Storage
 
 from lithops_shm.config import SECTION, SelectorSettings, StoreSettings
 from lithops_shm.placement.inputs import sized
 from lithops_shm.placement.outcome import Outcome
 from lithops_shm.placement.remote import remote_of
+from lithops_shm.placement.storages import storages_of
 from lithops_shm.selector import Decision, HostProfile, JobProfile, Knowledge, decide
 from lithops_shm.selector.calibration import load_calibration
 from lithops_shm.selector.history import History
@@ -74,7 +74,8 @@ def decided(job: JobProfile, config: dict[str, Any], overrides: Mapping[str, Any
         correct = History(settings.history_file).corrections(*names)
     host = HostProfile.of_this_machine(store, confidential=job.confidential)
     known = Knowledge(host, calibration.local, remote, settings, correct, calibration.notes)
-    job = sized(job, lambda name: Storage(config=copy.deepcopy(config), backend=name))
+    with storages_of(config) as storage_of:
+        job = sized(job, storage_of)
     return decide(job, known, config)
 
 

@@ -94,11 +94,10 @@ class JobProfile:
 
     def _refuse_wrong_units(self) -> None:
         calls = max(self.functions or 1, self.partitions or 1)
-        if self.input_bytes and self.input_bytes < (_LEAST_INPUT_BYTES if calls == 1 else _LEAST_PART_BYTES * calls):
-            reason = (
-                f"is in bytes, and that is less than {_LEAST_PART_BYTES} for each call; write '{self.input_bytes} MB'"
-            )
-            raise ProfileError("input_bytes", self.input_bytes, f"{reason} if megabytes are meant")
+        least = _LEAST_INPUT_BYTES if calls == 1 else _LEAST_PART_BYTES * calls
+        if self.input_bytes and self.input_bytes < least and not self.inputs:  # whose sizes are measured
+            reason = "is in bytes, and hardly anything for each call; if megabytes are meant, write"
+            raise ProfileError("input_bytes", self.input_bytes, f"{reason} '{self.input_bytes} MB'")
         if self.deadline_s is not None and self.deadline_s > _MOST_DEADLINE_S:
             raise ProfileError("deadline_s", self.deadline_s, "is in seconds from the start, and that is over 60 days")
         if self.compute_s_per_gb is not None and self.compute_s_per_gb > 1e7:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -21,12 +22,19 @@ import contestants
 import figures
 import tasks
 from figures import Figure
+from regret import grid as regret
 from shuffle import steps as shuffle
 
 from lithops_shm import host
 from lithops_shm.config import parse_bytes
 
-ROOMS = ("store", "tasks", "shuffle")
+Step = Callable[[contestants.Stage], "list[Figure]"]
+ROOMS: dict[str, list[Step]] = {
+    "store": figures.STEPS,
+    "tasks": tasks.STEPS,
+    "shuffle": shuffle.STEPS,
+    "selector": regret.STEPS,
+}
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
@@ -53,31 +61,35 @@ def table(measured: list[Figure]) -> str:
     return "\n".join(rows)
 
 
-def report(measured: list[Figure], command: str) -> str:
-    date = datetime.now(timezone.utc).date().isoformat()
-    notes = "\n\n".join(f"## {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
-    return f"""# Benchmarks
-
-Measured with `{command}` on {date}.
-
-- Machine: {machine()}
-- Versions: {versions()}
+INTRODUCTION = """# Benchmarks
 
 All figures of a row come from one run, its contestants in alternating order; they are medians, with the least and
 the most in brackets. Memory is taken and given back before anything is timed, because pages new to a virtual machine
-cost extra once. What was read is compared with what was written. GB are 10⁹ bytes.
-
-{table(measured)}
-
-{notes}
+cost extra once. What was read is compared with what was written. GB are 10⁹ bytes. `make bench` measures all of it,
+`--only` a part, which replaces that part here.
 """
+
+
+def part(room: str, measured: list[Figure], command: str) -> str:
+    """The section of a room: how it was measured, its table, and what there is to say of each row."""
+    date = datetime.now(timezone.utc).date().isoformat()
+    notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
+    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine()}\n- Versions: {versions()}"
+    return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
+
+
+def updated(text: str, parts: dict[str, str]) -> str:
+    """A report with some of its sections replaced; the others stay as they are."""
+    for section in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]:
+        parts.setdefault(section[3:].split("\n", 1)[0].lower(), section)
+    return "\n".join([INTRODUCTION, *(parts[room].rstrip() + "\n" for room in ROOMS if room in parts)])
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", type=parse_bytes, default=500_000_000, help="of the table, such as 500MB")
     parser.add_argument("--repeat", type=int, default=5, help="how often each contestant runs (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=ROOMS, default=ROOMS, help="which figures (default: all)")
+    parser.add_argument("--only", nargs="+", choices=ROOMS, default=list(ROOMS), help="which figures (default: all)")
     parser.add_argument("--output", type=Path, default=REPORT, help="the report (default: docs/benchmarks.md)")
     return parser.parse_args()
 
@@ -85,15 +97,17 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     started = time.perf_counter()
-    measured: list[Figure] = []
+    by_room: dict[str, list[Figure]] = {}
     with contestants.Stage(options.size, options.repeat) as stage:
-        rooms = {"store": figures.STEPS, "tasks": tasks.STEPS, "shuffle": shuffle.STEPS}
-        steps: list[Callable[[contestants.Stage], list[Figure]]] = [s for name in options.only for s in rooms[name]]
-        for number, step in enumerate(steps, start=1):
+        steps = [(room, step) for room in options.only for step in ROOMS[room]]
+        for number, (room, step) in enumerate(steps, start=1):
             print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
-            measured += step(stage)
-    command = f"python tests/benchmarks/run.py --size {options.size / 1e6:.0f}MB --repeat {options.repeat}"
-    options.output.write_text(report(measured, command), encoding="utf-8")
+            by_room.setdefault(room, []).extend(step(stage))
+    command = f"python tests/benchmarks/run.py --size {options.size / 1e6:.0f}MB --repeat {options.repeat} --only"
+    parts = {room: part(room, measured, f"{command} {room}") for room, measured in by_room.items()}
+    before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""
+    options.output.write_text(updated(before, parts), encoding="utf-8")
+    measured = [figure for figures in by_room.values() for figure in figures]
     print(table(measured))
     missed = [figure.what for figure in measured if not figure.met]
     seconds = time.perf_counter() - started
