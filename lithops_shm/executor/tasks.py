@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,22 @@ class Place:
             objects.close()
 
 
+def exchange_of(place: Place) -> Exchange:
+    """The exchange of a shuffle in this worker, kept for its next task: its connections, its manifest, its maps.
+
+    That of another shuffle, in a process that serves several, is closed first.
+    """
+    if _kept and _kept[0][0] != place.id:
+        _kept.pop()[1].close()
+    if not _kept:
+        stack = ExitStack()
+        _kept.append((place.id, stack, stack.enter_context(place.exchange())))
+    return _kept[0][2]
+
+
+_kept: list[tuple[str, ExitStack, Exchange]] = []
+
+
 @dataclass(frozen=True, slots=True)
 class MapReport:
     """What a mapper tells: its output, the rows its function gave, and the seconds and memory (bytes) it took."""
@@ -132,8 +148,7 @@ def run_mapper(
     else:
         table, library, rows = _joined(result, mapper, place.shuffle.combiner)
     del result
-    with place.exchange() as exchange:
-        output = exchange.write(mapper, attempt, table, library)
+    output = exchange_of(place).write(mapper, attempt, table, library)
     return MapReport(output, rows, time.perf_counter() - started, host.private_bytes(os.getpid()))
 
 
@@ -143,24 +158,28 @@ def run_reducer(
     """Call the reduce function with the rows of a partition."""
     started = time.perf_counter()
     shuffle = place.shuffle
-    with place.exchange() as exchange:
-        manifest = exchange.manifest(ref)
-        if shuffle.pairs:
-            return _reduced_pairs(function, place, exchange, manifest, partition, arguments, started)
-        library = shuffle.deliver or manifest.library
-        if library == "batches":
-            counted = _Counted(exchange.batches(manifest, partition))
-            result = call(function, {**arguments, place.reducer_takes: counted}, partition, reduces=True)
-            if isinstance(result, _Counted):
-                result = list(result)
-            rows, nbytes = counted.rows, counted.nbytes
-        else:
-            table = exchange.read(manifest, partition)
-            rows, nbytes = table.num_rows, table.nbytes
-            data = as_asked(table, library)
-            del table
-            result = call(function, {**arguments, place.reducer_takes: data}, partition, reduces=True)
-            del data
+    exchange = exchange_of(place)
+    manifest = exchange.manifest(ref)
+    exchange.let_go(manifest, partition)
+    if shuffle.pairs:
+        report = _reduced_pairs(function, place, exchange, manifest, partition, arguments, started)
+        exchange.let_go(manifest, partition + 1)
+        return report
+    library = shuffle.deliver or manifest.library
+    if library == "batches":
+        counted = _Counted(exchange.batches(manifest, partition))
+        result = call(function, {**arguments, place.reducer_takes: counted}, partition, reduces=True)
+        if isinstance(result, _Counted):
+            result = list(result)
+        rows, nbytes = counted.rows, counted.nbytes
+    else:
+        table = exchange.read(manifest, partition)
+        rows, nbytes = table.num_rows, table.nbytes
+        data = as_asked(table, library)
+        del table
+        result = call(function, {**arguments, place.reducer_takes: data}, partition, reduces=True)
+        del data
+    exchange.let_go(manifest, partition + 1)
     return ReduceReport(result, rows, nbytes, time.perf_counter() - started, host.private_bytes(os.getpid()))
 
 

@@ -49,6 +49,8 @@ class ManifestRef:
 class Exchange:
     """One shuffle's objects in a store. Mappers write, one commits, reducers read; each in a process of its own.
 
+    What is read of a segment stays mapped for the next partition, until :meth:`let_go`.
+
     Parameters
     ----------
     shuffle:
@@ -67,6 +69,10 @@ class Exchange:
         self._objects = objects
         self._prefix = prefix
         self._encoding = encoding or Encoding()
+        self._manifest: tuple[ManifestRef, Manifest] | None = None
+        self._segments: dict[str, _Segment] = {}
+        self._last: tuple[Manifest, dict[str, int]] | None = None
+        self._bounds: tuple[Manifest, ranges.Keys] | None = None
 
     def write(self, mapper: int, attempt: int, table: pa.Table | None, library: str = "arrow") -> MapOutput:
         """Store the rows of a mapper in the order of partitions: one object, or in memory a few segments.
@@ -149,11 +155,13 @@ class Exchange:
         return ref
 
     def manifest(self, ref: ManifestRef) -> Manifest:
-        """The manifest that was committed; raises SegmentCorruptError when it is another."""
-        data = self._objects.get(ref.key)
-        if crc32(data) != ref.crc32:
-            raise SegmentCorruptError(f"the manifest {ref.key}", "it is not the one that was committed")
-        return Manifest.load(data)
+        """The manifest that was committed, read once; raises SegmentCorruptError when it is another."""
+        if self._manifest is None or self._manifest[0] != ref:
+            data = self._objects.get(ref.key)
+            if crc32(data) != ref.crc32:
+                raise SegmentCorruptError(f"the manifest {ref.key}", "it is not the one that was committed")
+            self._manifest = ref, Manifest.load(data)
+        return self._manifest[1]
 
     def read(self, manifest: Manifest, partition: int) -> pa.Table:
         """The rows of a partition, sorted if the shuffle sorts; else slices of what mappers left, uncopied in memory.
@@ -201,10 +209,13 @@ class Exchange:
     def release(self, keys_of: Sequence[str]) -> None:
         """Delete objects that nobody will read any longer; memory goes with the last view of it."""
         self._objects.delete(keys_of)
+        for key in keys_of:
+            self._segments.pop(key, None)
 
     def clear(self) -> None:
         """Delete whatever the shuffle has left, attempts that died before they could tell of it included."""
         self._objects.delete_prefix(f"{self._prefix}/")
+        self._segments.clear()
 
     @property
     def _buckets(self) -> int:
@@ -224,6 +235,7 @@ class Exchange:
         keys = tuple(f"{key}.{number}" for number in range(count))
         for name, begin, end in zip(keys, begins[:-1], begins[1:], strict=True):
             self._objects.put(name, codec.encode(table.slice(begin, end - begin), codec="arrow").parts)
+            self._segments.pop(name, None)
         return keys, begins
 
     def _bucketed(self, table: pa.Table) -> tuple[pa.Table, np.ndarray]:
@@ -248,28 +260,55 @@ class Exchange:
 
     def runs(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
         """What each mapper has for a partition, in the order of mappers; those that have nothing left out."""
-        pieces = manifest.pieces(partition)
-        tables = self._mapped(pieces) if self._objects.maps else self._fetched(pieces)
-        for table in tables:
-            run = table
-            if manifest.bounds is not None:
-                start, stop = ranges.slice_of(table, self._shuffle.columns, manifest.bounds, partition)
-                run = table.slice(start, stop - start)
+        find = self._mapped if self._objects.maps else self._fetched
+        for run in find(manifest, partition):
             if run.num_rows:
                 yield _conformed(run, manifest)
 
-    def _mapped(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        for piece in pieces:
-            table = codec.decode(self._objects.get(piece.key))
-            yield table.slice(piece.start, piece.stop - piece.start)
+    def let_go(self, manifest: Manifest, partition: int) -> None:
+        """Unmap the segments that only partitions before this one read; to be read in order, which costs less."""
+        if self._last is None or self._last[0] is not manifest:
+            self._last = manifest, {key: max(readers, default=-1) for key, readers in manifest.readers().items()}
+        last = self._last[1]
+        for key in [key for key in self._segments if last[key] < partition]:
+            del self._segments[key]
 
-    def _fetched(self, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
-        for batch in _by_size(pieces, BATCH_BYTES if not self._shuffle.sort else None):
+    def _mapped(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
+        for piece in manifest.pieces(partition):
+            if piece.key not in self._segments:
+                self._segments[piece.key] = _Segment(codec.decode(self._objects.get(piece.key)))
+            yield self._rows_of(self._segments[piece.key], manifest, partition, piece.start, piece.stop)
+
+    def _fetched(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
+        for batch in _by_size(manifest.pieces(partition), BATCH_BYTES if not self._shuffle.sort else None):
             wanted = [(piece.key, *_extent(piece)) for piece in batch]
             for piece, data in zip(batch, self._objects.get_many(wanted), strict=True):
                 assert piece.offsets is not None
                 assert piece.checksums is not None
-                yield pa.concat_tables(load_frames(data, piece.offsets, piece.checksums, piece.key))
+                table = pa.concat_tables(load_frames(data, piece.offsets, piece.checksums, piece.key))
+                yield self._rows_of(_Segment(table), manifest, partition, 0, table.num_rows)
+
+    def _rows_of(self, segment: _Segment, manifest: Manifest, partition: int, start: int, stop: int) -> pa.Table:
+        """Of rows that are certainly of a partition, or near, those that are."""
+        if manifest.bounds is not None:
+            by = self._shuffle.columns
+            if self._bounds is None or self._bounds[0] is not manifest:
+                self._bounds = manifest, ranges.Keys(manifest.bounds, by)
+            start, stop = ranges.slice_of(segment.keys(by), self._bounds[1], partition, start, stop)
+        return segment.table.slice(start, stop - start)
+
+
+class _Segment:
+    """A table of a mapper, and what reads its keys."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self._keys: ranges.Keys | None = None
+
+    def keys(self, by: Sequence[str]) -> ranges.Keys:
+        if self._keys is None:
+            self._keys = ranges.Keys(self.table, by)
+        return self._keys
 
 
 def _extent(piece: Piece) -> tuple[int, int]:

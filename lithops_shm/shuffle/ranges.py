@@ -20,7 +20,7 @@ from lithops_shm.shuffle.digits import digits
 from lithops_shm.shuffle.order import gather
 from lithops_shm.shuffle.refine import refine
 
-__all__ = ["ROWS", "bounds", "cut", "places", "sample", "slice_of"]
+__all__ = ["ROWS", "Keys", "bounds", "cut", "places", "sample", "slice_of"]
 
 ROWS = "rows"
 """The name of the last column of a sample."""
@@ -97,10 +97,35 @@ def bounds(samples: Sequence[Any], by: Sequence[str], partitions: int) -> Any:
     return gather(keys, order[begins[_least_largest(heavy, partitions)]])
 
 
+class Keys:
+    """Reads keys of a table, row by row; made once for as many reads as there will be.
+
+    Parameters
+    ----------
+    table:
+        A pa.Table.
+    by:
+        Its key columns.
+    """
+
+    def __init__(self, table: Any, by: Sequence[str]) -> None:
+        self._columns = [_reader(table.column(name)) for name in by]
+        self.rows = table.num_rows
+
+    def at(self, row: int) -> list[_Key]:
+        """The key of a row."""
+        return [read(row) for read in self._columns]
+
+    def first_not_less(self, key: Sequence[_Key], low: int, high: int) -> int:
+        """Of rows `low` to `high`, whose keys ascend, the first whose key is not less than `key`; `high` for none.
+
+        Looks at a number of rows that grows with the logarithm of theirs, and so touches few pages of a mapped table.
+        """
+        return _position(self._columns, key, low, high)
+
+
 def cut(sorted_table: Any, by: Sequence[str], least: Any) -> list[int]:
     """Where the partitions of a sorted table begin, but for the first: partition p is rows cuts[p - 1] to cuts[p].
-
-    Looks at a number of rows that grows with the logarithm of the table's, and so touches few pages of a mapped one.
 
     Parameters
     ----------
@@ -113,28 +138,30 @@ def cut(sorted_table: Any, by: Sequence[str], least: Any) -> list[int]:
     -------
     For each bound the first row that is not less, ascending; the number of rows if there is none.
     """
-    columns = [_reader(sorted_table.column(name)) for name in by]
-    wanted = [_reader(least.column(name)) for name in by]
+    keys, bounds = Keys(sorted_table, by), Keys(least, by)
     cuts: list[int] = []
-    for index in range(least.num_rows):
-        key = [read(index) for read in wanted]
-        cuts.append(_position(columns, key, cuts[-1] if cuts else 0, sorted_table.num_rows))
+    for index in range(bounds.rows):
+        cuts.append(keys.first_not_less(bounds.at(index), cuts[-1] if cuts else 0, keys.rows))
     return cuts
 
 
-def slice_of(sorted_table: Any, by: Sequence[str], least: Any, partition: int) -> tuple[int, int]:
-    """The rows of one partition, from and to; as in :func:`cut`, looking for the two bounds of this one alone.
+def slice_of(keys: Keys, least: Keys, partition: int, low: int, high: int) -> tuple[int, int]:
+    """Of rows `low` to `high` of a sorted table those of one partition, from and to; as in :func:`cut`.
 
     Empty for partitions behind the last that has bounds.
+
+    Parameters
+    ----------
+    keys, least:
+        Of the table, and of what :func:`bounds` returned.
     """
     if partition < 0:
         raise ValueError(f"there is no partition {partition}")
-    rows = sorted_table.num_rows
-    if partition > least.num_rows:
-        return rows, rows
-    nearest = least.slice(max(partition - 1, 0), 2 if partition else 1)
-    cuts = [*([] if partition else [0]), *cut(sorted_table, by, nearest), rows]
-    return cuts[0], cuts[1]
+    if partition > least.rows:
+        return high, high
+    start = keys.first_not_less(least.at(partition - 1), low, high) if partition else low
+    stop = keys.first_not_less(least.at(partition), start, high) if partition < least.rows else high
+    return start, stop
 
 
 def _together(samples: Sequence[Any], index: int) -> Any:

@@ -88,7 +88,9 @@ def test_ranges_hold_all_rows_that_may_be_theirs(partitions: int, samples: int) 
         rows: list[int] = []
         for piece in manifest.pieces(partition):
             table = made[piece.mapper][1].slice(piece.start, piece.stop - piece.start)
-            start, stop = ranges.slice_of(table, ("k",), manifest.bounds, partition)
+            start, stop = ranges.slice_of(
+                ranges.Keys(table, ["k"]), ranges.Keys(manifest.bounds, ["k"]), partition, 0, table.num_rows
+            )
             rows += table.slice(start, stop - start)["k"].to_pylist()
         found.append(sorted(rows))
     every = sorted(value for _, table in made for value in table["k"].to_pylist())
