@@ -216,6 +216,7 @@ class Exchange:
         """Delete whatever the shuffle has left, attempts that died before they could tell of it included."""
         self._objects.delete_prefix(f"{self._prefix}/")
         self._segments.clear()
+        self._manifest = None
 
     @property
     def _buckets(self) -> int:
