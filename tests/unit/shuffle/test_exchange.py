@@ -208,6 +208,45 @@ def test_attempts_do_not_touch_each_other(objects: ObjectStore) -> None:
         exchange.read(manifest, 0)
 
 
+class Mapping(Objects):
+    """A dict that is mapped, and counts how often."""
+
+    maps = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> memoryview:
+        self.asked.append(key)
+        return super().get(key, start, stop)
+
+
+@pytest.mark.parametrize("kind", ["hash", "range"])
+def test_a_segment_is_mapped_once_and_until_its_last_partition(kind: str) -> None:
+    objects = Mapping()
+    exchange = Exchange(Shuffle(by="k", kind=kind, partitions=5, sort=True), objects, "p")
+    outputs = [exchange.write(mapper, 0, rows(mapper)) for mapper in range(3)]
+    manifest = exchange.plan("s", outputs, 3)
+    total = 0
+    for partition in range(5):
+        exchange.let_go(manifest, partition)
+        total += exchange.read(manifest, partition).num_rows
+    assert total == 3000
+    assert sorted(objects.asked) == sorted(key for output in outputs for key in output.keys)
+    exchange.let_go(manifest, 5)
+    assert exchange.read(manifest, 0).num_rows == exchange.read(manifest, 0).num_rows > 0
+    assert len(objects.asked) == 6, "all were let go, and are had again"
+
+
+def test_a_manifest_is_read_once() -> None:
+    objects = Mapping()
+    exchange = Exchange(Shuffle(by="k", partitions=2), objects, "p")
+    ref = exchange.commit(exchange.plan("s", [exchange.write(0, 0, rows(0))], 1))
+    assert exchange.manifest(ref) is exchange.manifest(ref)
+    assert objects.asked == [ref.key]
+
+
 def test_a_column_without_values_takes_the_type_it_has_elsewhere(objects: ObjectStore) -> None:
     empty = pa.table({"k": [1, 2], "t": pa.nulls(2), "v": [1, 2]})
     for kind, by in (("hash", "k"), ("range", "t")):
