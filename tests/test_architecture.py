@@ -32,20 +32,21 @@ LEVELS = {
     "placement": 4,
     "executor": 5,
     "doctor": 5,
-    "cli": 6,
-    "__main__": 7,
-    "__init__": 7,  # resolves the public names on first use, and so knows the rooms that define them
-    "seer_integration": 8,
+    "calibrate": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 8,  # resolves the public names on first use, and so knows the rooms that define them
+    "seer_integration": 9,
 }
 BESIDE = {
     ("doctor", "__init__"),  # it reports the version, through the package itself
 }
 # The plugin is backends of Lithops; placement reads its configuration and asks its storages for sizes, the doctor where
-# its configuration is.
-KNOW_LITHOPS = {"plugin", "placement", "executor", "doctor"}
+# its configuration is; calibrating runs small jobs.
+KNOW_LITHOPS = {"plugin", "placement", "executor", "doctor", "calibrate"}
 # The codec turns their objects into buffers, the shuffle cuts and joins them, the executor's tasks carry them from the
 # user's functions to it; the doctor asks for their versions.
-KNOW_ARROW = {"codec", "doctor", "shuffle", "executor"}
+KNOW_ARROW = {"codec", "doctor", "shuffle", "executor", "calibrate"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
 # These use the standard library alone: every program on the machine may load them.
 ALONE = {"store", "host", "errors", "forks", "sizes", "config", "selector"}

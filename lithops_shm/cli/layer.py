@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-import lithops_shm
+from lithops_shm import __version__
 from lithops_shm.cli import configuration
 from lithops_shm.cli.terminal import escaped, print_json, table
 from lithops_shm.errors import ConfigError, UnsupportedError
@@ -21,10 +22,11 @@ from lithops_shm.sizes import size
 
 __all__ = ["GLIBC", "REQUIREMENTS", "layer_name", "needed", "own_files", "run"]
 
-# What Lithops puts into its layer (lithops/serverless/backends/aws_lambda/config.py), and what a shuffle needs. boto3 is
-# in AWS's runtimes. Objects of the first travel pickled: functions get the versions that are installed here.
+# What Lithops puts into its layer (aws_lambda/config.py in its backends); six, which it imports, and leaves to dateutil
+# to bring; and what a shuffle needs. boto3 is in AWS's runtimes. Objects of the first travel pickled: functions get the
+# versions that are installed here.
 _SAME_VERSION = ("numpy", "pandas", "pyarrow", "cloudpickle", "tblib")
-REQUIREMENTS = (*_SAME_VERSION, "requests", "redis", "pika", "ps-mem", "psutil")
+REQUIREMENTS = (*_SAME_VERSION, "requests", "redis", "pika", "ps-mem", "psutil", "six")
 
 # Minor version of the C library under each runtime: Amazon Linux 2, and 2023.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
@@ -37,8 +39,8 @@ LIMIT_BYTES = 250 << 20
 _OWN = ("lithops_shm", "seer_integration")
 _SOURCES = (".pyx", ".pxd", ".pxi", ".pyi", ".h", ".hpp", ".c", ".cpp", ".a", ".cmake")
 # Tests, C headers, and servers of Arrow's own protocol; shared libraries under other names than the loader looks for.
-_NEEDLESS_DIRECTORIES = {"tests", "__pycache__", "include", "bin"}
-_NEEDLESS = re.compile(r"pyarrow/(lib\w*_flight\.so.*|_flight\..*|lib\w+\.so(\.\d+\.\d+\.\d+)?)$")
+_NEEDLESS_DIRECTORIES = {"tests", "__pycache__", "include"}
+_NEEDLESS = re.compile(r"bin/|pyarrow/(lib\w*_flight\.so.*|_flight\..*|lib\w+\.so(\.\d+\.\d+\.\d+)?)$")
 
 _DOCKERFILE = """\
 # Build where {zip} is: Lithops adds lithops_lambda.zip to the same directory.
@@ -64,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
     python, architecture = options.python or "{}.{}".format(*sys.version_info), options.architecture
     if python not in GLIBC:
         raise UnsupportedError(f"Python {python}: functions of this release run on {', '.join(GLIBC)}")
+    if options.publish and architecture != "x86_64":
+        raise UnsupportedError("Lithops deploys layers on x86_64 only: leave out --publish, and use the Dockerfile")
     section = _aws_section(options.config) if options.publish else {}
     output = Path(options.output or f"lithops-shm-{python}-{architecture}.zip")
     with tempfile.TemporaryDirectory(prefix="lithops-shm-layer-") as directory:
@@ -80,8 +84,7 @@ def run(options: argparse.Namespace) -> int:
             _say("compiling, so that functions start sooner ...")
             _compile(site, room)
         sizes = _sizes(site)
-        if (total := sum(sizes.values())) > room:
-            raise UnsupportedError(_too_large(sizes, room))
+        _require_room(sizes, room)
         _say(f"writing {output} ...")
         _zip(site, output)
     dockerfile = _dockerfile(output, python, architecture) if architecture == "arm64" else None
@@ -92,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
             {
                 "output": str(output),
                 "zip_bytes": output.stat().st_size,
-                "unzipped_bytes": total,
+                "unzipped_bytes": sum(sizes.values()),
                 "limit_bytes": room,
                 "packages": sizes,
                 "dockerfile": None if dockerfile is None else str(dockerfile),
@@ -115,7 +118,8 @@ def layer_name(user_id: str, python: str, namespace: str | None = None) -> str:
         Of the section ``aws_lambda``.
     """
     words = ["lithops", "v" + metadata.version("lithops").replace(".", ""), user_id.split(":")[0][-4:].lower()]
-    return "_".join([*words, *([namespace] if namespace else []), f"default-runtime-v{python.replace('.', '')}", "layer"])
+    words += [namespace] if namespace else []
+    return "_".join([*words, f"default-runtime-v{python.replace('.', '')}", "layer"])
 
 
 def needed(path: str) -> bool:
@@ -126,7 +130,7 @@ def needed(path: str) -> bool:
 
 def own_files() -> Iterator[tuple[Path, str]]:
     """The files of this distribution, and the names they get in the layer."""
-    root = Path(lithops_shm.__file__).parents[1]
+    root = Path(__file__).parents[2]
     # Read by AWS's runtimes as by any Python: it keeps forked processes from sharing connections.
     yield root / "lithops_shm.pth", "lithops_shm.pth"
     for package in _OWN:
@@ -157,10 +161,11 @@ def _install(site: Path, requirements: Sequence[str], python: str, platforms: Se
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if done.returncode:
         said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+        reason = " ".join(said[-2:]) or done.stderr[-500:]
         raise UnsupportedError(
-            f"pip could not install for Python {python} on {platforms[0]}: {' '.join(said[-2:]) or done.stderr[-500:]}. "
-            "Where a version has no wheel for that platform, take a newer Python (3.12 and later run on a newer Linux), "
-            "install here a version that has one, or let functions have the newest that has: --unpinned"
+            f"pip could not install for Python {python} on {platforms[0]}: {reason}; where a version has no wheel for "
+            "that, take a newer Python (from 3.12 on they run on a newer Linux), install here a version that has one, "
+            "or let functions have the newest that has: --unpinned"
         )
 
 
@@ -211,12 +216,13 @@ def _bytes_of_lithops() -> int:
     return sum(path.stat().st_size for path in files if path.is_file())
 
 
-def _too_large(sizes: dict[str, int], room: int) -> str:
-    largest = ", ".join(f"{name} {size(nbytes)}" for name, nbytes in list(sizes.items())[:5])
-    return (
-        f"the layer would take {size(sum(sizes.values()))} unzipped, and beside Lithops there is room for {size(room)} "
-        f"(largest: {largest}): --add less, or use a container image (docs/remote.md), which may take 10 GiB"
-    )
+def _require_room(sizes: dict[str, int], room: int) -> None:
+    if (total := sum(sizes.values())) > room:
+        largest = ", ".join(f"{name} {size(nbytes)}" for name, nbytes in list(sizes.items())[:5])
+        raise UnsupportedError(
+            f"the layer would take {size(total)} unzipped, and beside Lithops there is room for {size(room)} (largest: "
+            f"{largest}): --add less, or use a container image, which may take 10 GiB (docs/remote.md)"
+        )
 
 
 def _zip(site: Path, output: Path) -> None:
@@ -266,22 +272,23 @@ def _publish(output: Path, section: dict[str, Any], python: str, architecture: s
         region_name=section["region"],
     )
     try:
-        user_id = section.get("user_id") or session.client("sts").get_caller_identity()["UserId"]
-        name = layer_name(user_id, python, section.get("namespace"))
-        _say(f"publishing {name} ...")
-        where, key = section["bucket"], f"{name}.zip"
-        s3 = session.client("s3")
-        s3.upload_file(str(output), where, key)
-        try:
-            published = session.client("lambda").publish_layer_version(
+        with ExitStack() as stack:
+            sts, s3, functions = (
+                stack.enter_context(closing(session.client(name))) for name in ("sts", "s3", "lambda")
+            )
+            user_id = section.get("user_id") or sts.get_caller_identity()["UserId"]
+            name = layer_name(user_id, python, section.get("namespace"))
+            _say(f"publishing {name} ...")
+            where = {"Bucket": section["bucket"], "Key": f"{name}.zip"}
+            s3.upload_file(str(output), *where.values())
+            stack.callback(s3.delete_object, **where)
+            published = functions.publish_layer_version(
                 LayerName=name,
-                Description=f"lithops-shm {lithops_shm.__version__}",
-                Content={"S3Bucket": where, "S3Key": key},
+                Description=f"lithops-shm {__version__}",
+                Content={"S3Bucket": where["Bucket"], "S3Key": where["Key"]},
                 CompatibleRuntimes=[f"python{python}"],
                 CompatibleArchitectures=[architecture],
             )
-        finally:
-            s3.delete_object(Bucket=where, Key=key)
     except (Boto3Error, BotoCoreError, ClientError) as error:
         raise ConfigError(f"the layer is in {output}, and could not be published: {error}") from error
     return str(published["LayerVersionArn"])

@@ -1,7 +1,8 @@
 """The arguments of ``lithops-shm``, and the ends it can come to.
 
-Exit codes: 0 for success, 1 when ``doctor`` finds a problem, 2 for an error that is explained in one sentence on
-stderr, 130 after Ctrl-C and 141 when the reader of the output has gone.
+Exit codes: 0 for success, 1 when ``doctor`` finds a problem, 2 for an error that is explained on stderr (in one
+sentence; in one for each place, when a job can run nowhere), 130 after Ctrl-C, 143 when ``calibrate`` was terminated,
+and 141 when the reader of the output has gone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from importlib import import_module
 
 from lithops_shm import __version__
 from lithops_shm.cli.terminal import escaped
-from lithops_shm.errors import ShmError
+from lithops_shm.errors import NoPlaceError, ShmError
 
 __all__ = ["main"]
 
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ShmError, OSError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC and not isinstance(error, ShmError):
             _discard_output()
-        print(f"lithops-shm: {escaped(_sentence(error))}", file=sys.stderr)
+        lines = str(error).splitlines() if isinstance(error, NoPlaceError) else [_sentence(error)]
+        print("lithops-shm: " + "\n".join(map(escaped, lines)), file=sys.stderr)
         return _FAILED
     return code
 
@@ -71,7 +73,8 @@ def _sentence(error: Exception) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lithops-shm",
-        description="Look at, and look after, the shared-memory segments of Lithops on this machine.",
+        description="Look at, and look after, the shared-memory segments of Lithops on this machine; and see, before a "
+        "job runs, where it would.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lithops-shm {__version__}")
@@ -106,7 +109,57 @@ def _parser() -> argparse.ArgumentParser:
     )
     gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     gc.add_argument("--kept", action="store_true", help="name and remove objects with `lifetime: kept` as well")
+    _select(commands)
+    _calibrate(commands)
     return parser
+
+
+def _select(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    select = _command(
+        commands,
+        "select",
+        "say where a job would run, and why",
+        "Decide between this machine and the remote backend of the configuration, and explain it. Runs nothing.",
+    )
+    job = select.add_argument_group("the job")
+    job.add_argument(
+        "--input",
+        action="append",
+        metavar="URI",
+        help="what it reads, such as s3://bucket/prefix or /data/*.csv, asked for its size; any number of times",
+    )
+    job.add_argument("--size", metavar="SIZE", help="the size of its input, such as '5 GB', in place of asking for it")
+    job.add_argument("--functions", type=int, metavar="N", help="calls of the first stage (default: chosen)")
+    job.add_argument("--partitions", type=int, metavar="N", help="calls of the second (default: as many)")
+    job.add_argument(
+        "--intermediate-ratio",
+        type=float,
+        metavar="X",
+        help="bytes exchanged for each byte of input: 1 for a sort, which is the default, 0 for a plain map",
+    )
+    job.add_argument("--compute", type=float, metavar="S_PER_GB", help="seconds a core works on 10^9 bytes of input")
+    job.add_argument("--confidential", action="store_true", help="the data must not leave this machine")
+    job.add_argument("--deadline", type=float, metavar="SECONDS", help="most it may take")
+    job.add_argument("--budget", type=float, metavar="USD", help="most it may cost")
+    select.add_argument("--policy", metavar="NAME", help="what chooses, in place of the configuration's")
+    select.add_argument("--pin", choices=("local", "remote"), help="only this machine, or only elsewhere")
+    select.add_argument("--history", action="store_true", help="show earlier runs, predicted and actual")
+
+
+def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = _command(
+        commands,
+        "calibrate",
+        "measure what decisions are made from",
+        "Run small jobs on this machine, or use a storage and functions elsewhere, and write down how fast they are. "
+        "Takes less than two minutes; a storage and functions that cost money cost a few cents.",
+    )
+    calibrate.add_argument("--storage", metavar="NAME", help="measure this storage of Lithops, such as aws_s3")
+    calibrate.add_argument("--backend", metavar="NAME", help="and functions on this backend that use the storage")
+    calibrate.add_argument("--quick", action="store_true", help="in seconds and roughly: to see that it works")
+    calibrate.add_argument(
+        "--output", metavar="FILE", help="where to write (default: where decisions look, see the configuration)"
+    )
 
 
 def _command(

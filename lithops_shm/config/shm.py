@@ -1,4 +1,4 @@
-"""The section ``shm:``: the store, the workers and the shuffle."""
+"""The section ``shm:``: the store, the workers, the shuffle, and what is confidential."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ from typing import Any
 from lithops_shm.config.values import parse_bytes, unknown_key
 from lithops_shm.errors import ConfigError
 
-__all__ = ["COMPUTES", "LIFETIMES", "SECTION", "ShuffleSettings", "StoreSettings", "WorkerSettings"]
+__all__ = [
+    "COMPUTES",
+    "LIFETIMES",
+    "SECTION",
+    "ConfidentialSettings",
+    "ShuffleSettings",
+    "StoreSettings",
+    "WorkerSettings",
+]
 
 SECTION = "shm"
 LIFETIMES = ("session", "kept")
 COMPUTES = ("shm", "localhost")
 
-_CHOICES = {
+_CHOICES: dict[str, tuple[str | None, ...]] = {
     "lifetime": LIFETIMES,
     "compute": COMPUTES,
     "shuffle_engine": ("boto3", "s3fs", "lithops"),
     "shuffle_format": ("arrow", "parquet"),
     "shuffle_compression": ("lz4", "zstd", "none"),
+    "network": ("none", "host", None),
 }
+_SWITCHES = ("spill", "confidential")
+_NAMES = {"preload": "module names", "trusted": "names of backends"}
 _AT_LEAST: dict[str, tuple[Any, int]] = {
     "worker_processes": (int, 1),
     "max_workers": (int, 1),
@@ -58,6 +69,9 @@ class StoreSettings:
         stay until deleted, or until the machine restarts.
     session:
         Id of the session to join; written by the client for its workers, not by users.
+    confidential:
+        Whether what is stored stays in memory, is zeroed when it is released, and is seen by confidential sessions
+        alone. ``None``: as in the session that this process, or the one that started it, has open.
     """
 
     directory: str | None = None
@@ -68,6 +82,7 @@ class StoreSettings:
     storage_bucket: str = "lithops"
     lifetime: str = "session"
     session: str | None = None
+    confidential: bool | None = None
 
     @classmethod
     def from_mapping(
@@ -156,8 +171,38 @@ class ShuffleSettings:
     def from_mapping(
         cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration"
     ) -> ShuffleSettings:
-        """The same section as :meth:`StoreSettings.from_mapping` reads, for its last part; raises ConfigError too."""
+        """The same section as :meth:`StoreSettings.from_mapping` reads, for shuffles; raises ConfigError too."""
         return cls(**_checked(section, {field.name for field in fields(cls)}, source))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidentialSettings:
+    """Whether data may leave the memory of this machine.
+
+    Parameters
+    ----------
+    confidential:
+        Whether it must not: only this machine, no clear text on disk, nothing left in memory afterwards.
+    trusted:
+        Backends of Lithops, of compute, storage, monitoring or telemetry, that may have confidential data all the same.
+    network:
+        Of workers. ``"none"``: a network namespace without an interface. ``"host"``: this machine's. ``None``:
+        ``"none"`` for confidential jobs, where the kernel allows it, and ``"host"`` for others.
+    """
+
+    confidential: bool = False
+    trusted: tuple[str, ...] = ()
+    network: str | None = None
+
+    @classmethod
+    def from_mapping(
+        cls, section: Mapping[str, Any] | None, *, source: str = "the Lithops configuration"
+    ) -> ConfidentialSettings:
+        """The same section as :meth:`StoreSettings.from_mapping` reads; raises ConfigError too."""
+        return cls(**_checked(section, {field.name for field in fields(cls)}, source))
+
+
+_ALL = (StoreSettings, WorkerSettings, ShuffleSettings, ConfidentialSettings)
 
 
 def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -> dict[str, Any]:
@@ -166,7 +211,7 @@ def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -
         return {}
     if not isinstance(section, Mapping):
         raise ConfigError(f"section `{SECTION}:` of {source} must be a mapping of keys to values, not {section!r}")
-    known = {field.name for settings in (StoreSettings, WorkerSettings, ShuffleSettings) for field in fields(settings)}
+    known = {field.name for settings in _ALL for field in fields(settings)}
     for key in section:
         if key not in known:
             raise ConfigError(unknown_key(key, known - {"session"}, SECTION, source))
@@ -185,22 +230,22 @@ def _check(key: str, value: Any, source: str) -> Any:
             return parse_bytes(value)
         except ValueError as error:
             raise wrong(str(error)) from None
-    if key == "spill":
+    if key in _SWITCHES:
         if not isinstance(value, bool):
             raise wrong("must be true or false")
         return value
     if key in _CHOICES:
         if value not in _CHOICES[key]:
-            raise wrong(f"must be one of {', '.join(_CHOICES[key])}")
+            raise wrong(f"must be one of {', '.join(filter(None, _CHOICES[key]))}")
         return value
     if key in _AT_LEAST and not (value is None and key in ("worker_processes", "max_workers")):
         kinds, least = _AT_LEAST[key]
         if isinstance(value, bool) or not isinstance(value, kinds) or value < least:
             raise wrong(f"must be a {'whole ' if kinds is int else ''}number from {least} up")
         return value
-    if key == "preload":
+    if key in _NAMES:
         if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) and name for name in value):
-            raise wrong("must be a list of module names")
+            raise wrong(f"must be a list of {_NAMES[key]}")
         return tuple(value)
     if value is None and key != "storage_bucket":
         return None

@@ -19,6 +19,7 @@ from lithops_shm.errors import UnsafeDirectoryError
 from lithops_shm.host import system
 from lithops_shm.store import StoreReport, inspect
 from lithops_shm.store.session import check_private, layout_of
+from lithops_shm.workers.seclusion import network_refusal
 
 __all__ = ["examine"]
 
@@ -28,7 +29,8 @@ _ANSWER_WITHIN_S = 10
 def examine(settings: StoreSettings | None = None, *, runtime: str | None = None) -> list[Finding]:
     """Look at this machine, this interpreter and the store of these settings; changes nothing.
 
-    Starts one short-lived process: the Python that Lithops would start for functions on localhost.
+    Starts two short-lived processes: the Python that Lithops would start for functions on localhost, and one that tries
+    to do without a network.
 
     Parameters
     ----------
@@ -82,6 +84,7 @@ def _of_safety(settings: StoreSettings) -> list[Finding]:
     return [
         *findings,
         safety.core_dumps(system.core_dumps()),
+        safety.confidential(network_refusal(), host.swaps(), host.filesystem(layout.base)),
         safety.removed_at_logout(layout.base, system.removes_ipc()),
         safety.open_files(system.file_descriptor_limit()),
     ]

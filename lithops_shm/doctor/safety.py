@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from lithops_shm.doctor.finding import Finding, Severity
-from lithops_shm.host import FileSystem
+from lithops_shm.host import FileSystem, Swap
 from lithops_shm.host.system import CoreDumps
 from lithops_shm.sizes import size
 from lithops_shm.store import StoreReport
 
-__all__ = ["base_directory", "core_dumps", "dead_sessions", "open_files", "removed_at_logout", "spill"]
+__all__ = ["base_directory", "confidential", "core_dumps", "dead_sessions", "open_files", "removed_at_logout", "spill"]
 
 _LITTLE_DISK = 1 << 30
 _FEW_FILES = 4096
@@ -96,6 +97,38 @@ def core_dumps(setting: CoreDumps) -> Finding:
         "in /etc/systemd/coredump.conf.",
         facts,
     )
+
+
+def confidential(refusal: str, areas: Sequence[Swap] | None, where: FileSystem) -> Finding:
+    """Whether confidential jobs get what the kernel can do for them.
+
+    Parameters
+    ----------
+    refusal:
+        Why their functions cannot have a network namespace of their own; empty when they can.
+    areas:
+        The swap areas in use; ``None`` when unknown.
+    where:
+        Of the base directory.
+    """
+    swapped = where.option("noswap") is None and (areas is None or any(not area.in_memory for area in areas))
+    facts = {"network_namespace": not refusal, "refusal": refusal, "may_swap": swapped, "in_memory": where.in_memory}
+    name = "confidential"
+    value = "functions have the network of this machine" if refusal else "functions have no network"
+    value += ", segments may be swapped to disk" if swapped else ", segments are not swapped to disk"
+    why, change = [], []
+    if not where.in_memory:
+        why.append("Confidential jobs are refused: the base directory is not in memory.")
+        change.append("Set `shm: {directory: ...}` to a directory on a tmpfs.")
+    if refusal:
+        why.append(f"Functions of confidential jobs can send data away: no namespace for them ({refusal}).")
+        change.append("Allow user namespaces: `sysctl user.max_user_namespaces`, in a container its security profile.")
+    if swapped:
+        why.append("The kernel may write confidential data to a disk.")
+        change.append("`swapoff -a`, an encrypted swap device, or a tmpfs mounted with `noswap`.")
+    if not why:
+        return Finding(name, Severity.OK, value, facts=facts)
+    return Finding(name, Severity.NOTE, value, " ".join(why), " ".join(change), facts)
 
 
 def removed_at_logout(directory: str, removes: bool | None) -> Finding:

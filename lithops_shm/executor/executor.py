@@ -14,6 +14,7 @@ from lithops_shm.executor.choice import AUTO, SHARED_MEMORY, configured
 from lithops_shm.executor.partitions import PartitionFuture, Partitions
 from lithops_shm.placement.choose import as_profile, decided, outcome_of
 from lithops_shm.plugin.leftovers import leftovers
+from lithops_shm.plugin.section import require_asked
 from lithops_shm.selector import Decision, JobProfile
 from lithops_shm.shuffle.spec import Shuffle
 
@@ -84,8 +85,10 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
             chosen, backend, storage = self.decision.config, None, None
         elif profile is not None or decision is not None:
             raise ConfigError("a profile and a decision are for backend='auto': name it, or leave them out")
+        mode = None if mode == SHARED_MEMORY else mode
+        require_asked(chosen, mode=mode, backend=backend, storage=storage, monitoring=monitoring)
         super().__init__(
-            mode=None if mode == SHARED_MEMORY else mode,
+            mode=mode,
             config=chosen,
             backend=backend,
             storage=storage,

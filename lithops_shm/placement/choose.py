@@ -68,12 +68,13 @@ def decided(job: JobProfile, config: dict[str, Any], overrides: Mapping[str, Any
     )
     calibration = load_calibration(settings.calibration)
     remote = remote_of(config, settings, calibration)
-    correct = None
+    correct, notes = None, calibration.notes
     if settings.history:
-        names = (remote.backend, remote.storage) if remote else (None, None)
-        correct = History(settings.history_file).corrections(*names)
+        history = History(settings.history_file)
+        correct = history.corrections(*((remote.backend, remote.storage) if remote else (None, None)))
+        notes += (history.trouble,) if history.trouble else ()
     host = HostProfile.of_this_machine(store, confidential=job.confidential)
-    known = Knowledge(host, calibration.local, remote, settings, correct, calibration.notes)
+    known = Knowledge(host, calibration.local, remote, settings, correct, notes)
     with storages_of(config) as storage_of:
         job = sized(job, storage_of)
     return decide(job, known, config)

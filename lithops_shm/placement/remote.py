@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lithops_shm import host
 from lithops_shm.config import SelectorSettings
 from lithops_shm.errors import ConfigError
 from lithops_shm.selector import Remote
@@ -43,7 +44,7 @@ def remote_of(config: Mapping[str, Any], settings: SelectorSettings, calibration
     return Remote(
         backend,
         storage,
-        calibration.remotes.get(f"{backend}+{storage}") or RemoteRates(),
+        calibration.remote(backend, storage) or RemoteRates(),
         Prices() if backend.startswith("aws_") else _FREE,
         _limits(backend, section, lithops),
         section.get("runtime_memory"),
@@ -62,6 +63,8 @@ def _limits(backend: str, section: Mapping[str, Any], lithops: Mapping[str, Any]
         each for each in (base.seconds, section.get("runtime_timeout"), lithops.get("execution_timeout")) if each
     ]
     workers = section.get("max_workers") or lithops.get("max_workers") or base.concurrency
+    if backend in LOCAL:  # another storage, on this machine all the same
+        workers = section.get("max_workers") or section.get("worker_processes") or host.usable_cpus()
     return Limits(
         base.memory_mb,
         min(seconds, default=None),

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
+import operator
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lithops_shm.selector.calibration import host_id
 from lithops_shm.selector.candidates import Correct
 from lithops_shm.selector.decision import Decision
 from lithops_shm.selector.model import GROUPS, Term
 
-__all__ = ["History", "Run", "history_file"]
+__all__ = ["History", "Run", "factors", "history_file"]
 
-_SCHEMA = """
-create table if not exists runs (
+logger = logging.getLogger(__name__)
+
+_SCHEMA = (
+    """create table if not exists runs (
     id text primary key, at real, host text, place text, backend text, storage text,
     policy text, job text, terms text, predicted real, spread real, actual real
-)"""
+)""",
+    "create index if not exists runs_at on runs (at)",
+)
 _LATEST = 50  # runs of a place that corrections are made from
 _KEPT = 10_000  # rows of the table
-_TRUST_IN_RATES = 1.0  # counts as much as so many runs that were predicted right
-_LEAST_FACTOR, _MOST_FACTOR = 0.1, 10.0
+_TRUST = 1.0  # in the rates: counts as much as so many runs that were predicted right
+_MOST_LOG = math.log(10.0)  # of a factor, and of one over a factor
+_STEPS, _SETTLED = 12, 1e-3  # of the search for factors, at most; and the change after which it ends
+_LONGEST_STEP = 0.7  # in logarithms: further away the straight line it follows says nothing
+_SWEEPS = 12  # over the factors, for a step
 _ENOUGH_FOR_SPREAD = 5  # runs from which the spread of predictions is taken
 _LEAST_SPREAD = 0.05
 _WAIT_S = 5.0  # for another process that is writing
@@ -54,17 +64,32 @@ class Run:
 class History:
     """The file; opened for each use, so that processes share it.
 
+    A file that cannot be read, because it is damaged or somebody else's, is no reason not to decide: it counts as
+    empty, and `trouble` says why; where that means that nothing is corrected, it is logged. The file is left as it is.
+
     Parameters
     ----------
     path:
         ``None`` for the default, see :func:`history_file`.
+
+    Attributes
+    ----------
+    trouble:
+        Why it could not be read the last time, in a sentence; empty when it could.
     """
 
     def __init__(self, path: str | None = None) -> None:
-        self._path = history_file(path)
+        self.path = history_file(path)
+        self.trouble = ""
 
     def add(self, decision: Decision) -> None:
-        """A job is about to run as decided. Names of inputs are not kept, of no job."""
+        """A job is about to run as decided. Names of inputs are not kept, of no job.
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            When it cannot be written.
+        """
         chosen = decision.chosen
         job = {key: value for key, value in decision.job.to_mapping().items() if key != "inputs"}
         terms = dict.fromkeys(GROUPS, 0.0)
@@ -82,30 +107,49 @@ class History:
             )
 
     def finish(self, decision_id: str, seconds: float) -> None:
-        """A job has run, and took so long."""
+        """A job has run, and took so long; raises as :meth:`add`."""
         with self._open() as database:
             database.execute("update runs set actual = ? where id = ?", (seconds, decision_id))
 
-    def runs(self, limit: int = 100) -> list[Run]:
-        """The latest of this machine that have ended, newest first."""
-        if not os.path.exists(self._path):
+    def runs(self, limit: int = 100, **where: str | None) -> list[Run]:
+        """The latest of this machine that have ended, newest first.
+
+        Parameters
+        ----------
+        limit:
+            How many at most.
+        where:
+            Only those with these values of `place`, `backend` or `storage`.
+        """
+        self.trouble = ""
+        conditions = "".join(f" and {name} is ?" for name in where)
+        query = f"""select id, at, place, backend, storage, terms, predicted, actual from runs
+                    where host = ? and actual > 0{conditions} order by at desc limit ?"""
+        try:
+            if not os.path.exists(self.path):
+                return []
+            with self._open() as database:
+                rows = database.execute(query, (host_id(), *where.values(), limit)).fetchall()
+        except (OSError, sqlite3.Error) as error:
+            self.trouble = (
+                f"{self.path} cannot be read ({error}): earlier predictions are not known, and correct nothing; "
+                "remove it to begin anew, or name another with `selector: {history_file: ...}`"
+            )
             return []
-        query = """select id, at, place, backend, storage, terms, predicted, actual from runs
-                   where host = ? and actual > 0 order by at desc limit ?"""
-        with self._open() as database:
-            rows = database.execute(query, (host_id(), limit)).fetchall()
-        return [Run(**{**row, "terms": json.loads(row["terms"])}) for row in rows]
+        return [run for run in map(_run, rows) if run is not None]
 
     def corrections(self, backend: str | None, storage: str | None) -> Correct:
         """What multiplies the terms of each place, learnt from its latest runs; remote ones on these backends."""
-        runs = self.runs(20 * _LATEST)
-        of_place = {
-            "local": [run for run in runs if run.place == "local"][:_LATEST],
-            "remote": [run for run in runs if (run.place, run.backend, run.storage) == ("remote", backend, storage)][
-                :_LATEST
-            ],
-        }
-        learnt = {place: (factors(of_it), _spread(of_it)) for place, of_it in of_place.items() if of_it}
+        of_place = {"local": self.runs(_LATEST, place="local")}
+        if self.trouble:
+            logger.warning("%s", self.trouble)
+        elif backend is not None:
+            of_place["remote"] = self.runs(_LATEST, place="remote", backend=backend, storage=storage)
+        learnt = {}
+        for place, runs in of_place.items():
+            if runs:
+                found = factors(runs)
+                learnt[place] = found, _spread(runs, found)
 
         def correct(place: str, terms: tuple[Term, ...]) -> tuple[Term, ...]:
             if place not in learnt:
@@ -117,63 +161,87 @@ class History:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        if not os.path.exists(self._path):
-            os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
-        with contextlib.closing(sqlite3.connect(self._path, timeout=_WAIT_S)) as database, database:
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        if not os.path.exists(self.path):
+            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+        with contextlib.closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as database, database:
             database.row_factory = sqlite3.Row
-            database.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                database.execute(statement)
             yield database
 
 
 def history_file(path: str | None = None) -> str:
     """Where the file is: `path`, or in the user's directory for state (XDG base directories)."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return path or os.path.join(home, "lithops-shm", "history.sqlite")
+    return os.path.abspath(path or os.path.join(home, "lithops-shm", "history.sqlite"))
+
+
+def factors(runs: Sequence[Run]) -> dict[str, float]:
+    """What each group of terms is multiplied by, so that the runs would have been predicted best.
+
+    Least squares of the logarithms of predicted over actual, in the logarithms of the factors, drawn towards 1 as ridge
+    regression is (Hoerl and Kennard, 1970): with few runs, or with runs that do not tell groups apart, the rates are
+    believed. In logarithms twice as long and half as long count the same, one run that went astray counts little, and
+    no factor is negative. Solved by Gauss and Newton's steps, within bounds.
+    """
+    known = [(terms, run.actual) for run in runs if sum(terms := [run.terms.get(group, 0.0) for group in GROUPS]) > 0]
+    if not known:
+        return dict.fromkeys(GROUPS, 1.0)
+    columns = list(zip(*(terms for terms, _ in known), strict=True))
+    actual = [seconds for _, seconds in known]
+    # From what is best when all groups have one factor, it is not far.
+    level = sum(math.log(seconds / sum(terms)) for terms, seconds in known) / (len(known) + len(GROUPS))
+    logs = [min(_MOST_LOG, max(-_MOST_LOG, level))] * len(GROUPS)
+    for _ in range(_STEPS):
+        parts = [[math.exp(log) * seconds for seconds in column] for log, column in zip(logs, columns, strict=True)]
+        totals = [sum(each) for each in zip(*parts, strict=True)]
+        shares = [[part / total for part, total in zip(column, totals, strict=True)] for column in parts]
+        missing = [math.log(seconds / total) for seconds, total in zip(actual, totals, strict=True)]
+        left = [[sum(map(operator.mul, one, other)) for other in shares] for one in shares]
+        right = [
+            sum(map(operator.mul, column, missing)) - _TRUST * log for column, log in zip(shares, logs, strict=True)
+        ]
+        for group in range(len(GROUPS)):
+            left[group][group] += _TRUST
+        before, logs = logs, _stepped(logs, left, right)
+        if max(abs(new - old) for new, old in zip(logs, before, strict=True)) < _SETTLED:
+            break
+    return {group: math.exp(log) for group, log in zip(GROUPS, logs, strict=True)}
+
+
+def _stepped(logs: Sequence[float], left: list[list[float]], right: list[float]) -> list[float]:
+    """The logarithms after the step that solves ``left step = right`` as well as the bounds allow.
+
+    One unknown after the other, again and again (Gauss and Seidel): the matrix is symmetric and positive definite.
+    """
+    steps = [0.0] * len(logs)
+    for _ in range(_SWEEPS):
+        for row, log in enumerate(logs):
+            others = sum(map(operator.mul, left[row], steps)) - left[row][row] * steps[row]
+            step = max(-_LONGEST_STEP, min(_LONGEST_STEP, (right[row] - others) / left[row][row]))
+            steps[row] = max(-_MOST_LOG - log, min(_MOST_LOG - log, step))
+    return [log + step for log, step in zip(logs, steps, strict=True)]
 
 
 def _corrected(term: Term, factor: float, spread: float | None) -> Term:
     return replace(term, seconds=term.seconds * factor, spread=spread or term.spread, correction=factor)
 
 
-def factors(runs: Sequence[Run]) -> dict[str, float]:
-    """What each group of terms is multiplied by, so that the runs would have been predicted best.
-
-    Ridge regression (Hoerl and Kennard, 1970) of the relative errors, drawn towards 1: with few runs, or with runs
-    that do not tell groups apart, the rates are believed.
-    """
-    size = len(GROUPS)
-    left = [[_TRUST_IN_RATES * (row == column) for column in range(size)] for row in range(size)]
-    right = [_TRUST_IN_RATES] * size
-    for run in runs:
-        shares = [run.terms.get(group, 0.0) / run.actual for group in GROUPS]
-        for row in range(size):
-            right[row] += shares[row]
-            for column in range(size):
-                left[row][column] += shares[row] * shares[column]
-    found = _solved(left, right)
-    return {group: min(_MOST_FACTOR, max(_LEAST_FACTOR, value)) for group, value in zip(GROUPS, found, strict=True)}
-
-
-def _solved(left: list[list[float]], right: list[float]) -> list[float]:
-    """Gaussian elimination; the matrix is symmetric and positive definite, so no rows need to change places."""
-    size = len(right)
-    for pivot in range(size):
-        for row in range(pivot + 1, size):
-            factor = left[row][pivot] / left[pivot][pivot]
-            left[row] = [a - factor * b for a, b in zip(left[row], left[pivot], strict=True)]
-            right[row] -= factor * right[pivot]
-    found = [0.0] * size
-    for row in reversed(range(size)):
-        known = sum(left[row][column] * found[column] for column in range(row + 1, size))
-        found[row] = (right[row] - known) / left[row][row]
-    return found
-
-
-def _spread(runs: Sequence[Run]) -> float | None:
-    """Of predictions that are corrected by these runs; ``None`` for too few."""
+def _spread(runs: Sequence[Run], learnt: Mapping[str, float]) -> float | None:
+    """Of predictions that are corrected by these factors; ``None`` for too few runs."""
     if len(runs) < _ENOUGH_FOR_SPREAD:
         return None
-    learnt = factors(runs)
     errors = [sum(learnt[group] * run.terms.get(group, 0.0) for group in GROUPS) / run.actual - 1 for run in runs]
     return max(_LEAST_SPREAD, math.sqrt(sum(error**2 for error in errors) / len(errors)))
+
+
+def _run(row: Mapping[str, Any]) -> Run | None:
+    """A row; ``None`` for one that cannot be what :meth:`History.add` wrote."""
+    try:
+        terms = {str(group): float(seconds) for group, seconds in json.loads(row["terms"]).items()}
+        run = Run(**{**dict(row), "terms": terms})
+        numbers = [run.at, run.predicted, run.actual, *terms.values()]
+        return run if all(math.isfinite(each) and each >= 0 for each in numbers) else None
+    except (ValueError, TypeError, AttributeError):
+        return None

@@ -43,7 +43,7 @@ class LocalRates:
     compute_s_per_gb:
         Of functions about which nothing is known; what reading CSV and sorting it take.
     working_set:
-        Private memory of a worker for each byte of its part.
+        Private memory of a worker for each byte of its part; more than half of it is what parsing CSV keeps.
     spread:
         See the module.
     """
@@ -58,7 +58,7 @@ class LocalRates:
     merge_bps: float = 400 * MB
     spill_bps: float = 200 * MB
     compute_s_per_gb: float = 3.0
-    working_set: float = 2.0
+    working_set: float = 4.5
     spread: float = DEFAULT_SPREAD
 
 

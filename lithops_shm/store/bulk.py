@@ -8,6 +8,7 @@ written with ``writev``, which allocates and fills them in one go (``docs/benchm
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 from lithops_shm.store import memory
 
-__all__ = ["copy_range", "flat", "overwrite", "split", "write"]
+__all__ = ["copy_range", "flat", "overwrite", "split", "write", "zero"]
 
 _IOV_MAX = 1024  # Linux and macOS: os.sysconf("SC_IOV_MAX")
 # One call writes at most 2,147,479,552 bytes on Linux (write(2)); smaller steps keep Ctrl-C responsive.
@@ -25,6 +26,7 @@ _STEP = 256 << 20
 _MAP_FROM = 4 << 20  # below this, setting up a map costs more than it saves
 _THREADS = 4  # one memmove takes about half of a memory channel's bandwidth
 _ZERO = bytes(1)
+_ZEROS = memoryview(bytes(1 << 20))
 
 
 def flat(data: Any) -> list[memoryview]:
@@ -99,6 +101,21 @@ def copy_range(source_fd: int, target_fd: int, count: int) -> None:
         if copied == 0:
             raise EOFError(f"the file ended after {done:,} of {count:,} bytes")
         done += copied
+
+
+def zero(fd: int) -> None:
+    """Write zeros over all of a file that has pages; holes stay holes."""
+    at, size = 0, os.fstat(fd).st_size
+    while at < size:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # nothing but a hole up to the end
+        end = os.lseek(fd, at, os.SEEK_HOLE)
+        while at < end:
+            at += os.pwrite(fd, _ZEROS[: end - at], at)
 
 
 def _write(fd: int, offset: int, parts: Sequence[memoryview]) -> int:

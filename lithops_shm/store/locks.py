@@ -54,7 +54,7 @@ class SharedState:
             raise
         finally:
             os.close(ledger)
-        self._mutexes = _mutexes()
+        self._mutexes: dict[int, threading.Lock] = {}
         _instances.add(self)
 
     @contextmanager
@@ -65,7 +65,7 @@ class SharedState:
 
     @contextmanager
     def _slot_locked(self, slot: int) -> Iterator[None]:
-        with self._mutexes[slot]:
+        with self._mutexes.setdefault(slot, threading.Lock()):
             fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, slot)
             try:
                 yield
@@ -115,14 +115,10 @@ class SharedState:
             self._ledger.close()
 
 
-def _mutexes() -> list[threading.Lock]:
-    return [threading.Lock() for _ in range(_SLOTS + 1)]
-
-
 def _renew_mutexes() -> None:
     """In a forked child: the threads that held a mutex do not exist here."""
     for state in _instances:
-        state._mutexes = _mutexes()
+        state._mutexes = {}
 
 
 os.register_at_fork(after_in_child=_renew_mutexes)

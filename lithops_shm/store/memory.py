@@ -3,6 +3,9 @@
 A file on a tmpfs is given huge pages by ``MADV_COLLAPSE`` (Linux 6.1), whatever its mount says of them, unless the
 system forbids them (``shmem_enabled`` is ``deny``). They are mapped whole only at addresses that are multiples of their
 size, which :class:`mmap.mmap` cannot ask for; it also keeps a descriptor for every map. Hence libc's own ``mmap``.
+
+A process with confidential data keeps what it maps out of core dumps, and can let go of a file without its views
+noticing: they go on with a private copy at the same address.
 """
 
 from __future__ import annotations
@@ -13,17 +16,20 @@ import functools
 import mmap
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from lithops_shm.host.files import number
 
-__all__ = ["collapse", "huge_page_bytes", "map_file", "move", "populate"]
+__all__ = ["collapse", "huge_page_bytes", "keep_out_of_dumps", "make_private", "map_file", "move", "populate"]
 
 # From Linux' uapi headers; the first is the same wherever there is an mmap.
 _MAP_FIXED = 0x10
 _MADV_POPULATE_WRITE = 23  # Linux 5.14: map a range's pages for writing in one call, in place of a fault for each
 _MADV_COLLAPSE = 25  # Linux 6.1
+_MADV_DONTDUMP = 16
+_MREMAP_TO = 1 | 2  # MREMAP_MAYMOVE | MREMAP_FIXED: to an address, in place of what is there
 
 _PROT_NONE = 0
 _FAILED = ctypes.c_void_p(-1).value
@@ -67,6 +73,13 @@ _munmap.restype = ctypes.c_int
 _madvise = _libc.madvise
 _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _madvise.restype = ctypes.c_int
+if sys.platform == "linux":
+    _mremap = _libc.mremap
+    _mremap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p)
+    _mremap.restype = ctypes.c_void_p
+
+# What is mapped for reading by (device, inode, address) of a file, in a process that has confidential data; else None.
+_readers: weakref.WeakValueDictionary[tuple[int, int, int], Any] | None = None
 
 
 class _Unmapped:
@@ -124,8 +137,54 @@ def map_file(fd: int, offset: int, size: int, *, writable: bool = False) -> memo
     else:
         length = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         address = _mapped(None, length, prot, mmap.MAP_SHARED, fd, offset)
-    view = memoryview(_map_of(length).from_address(address)).cast("B")[:size]
+    region = _map_of(length).from_address(address)
+    if _readers is not None:
+        _madvise(address, length, _MADV_DONTDUMP)
+        if not writable:
+            status = os.fstat(fd)
+            region.used = size
+            _readers[status.st_dev, status.st_ino, address] = region
+    view = memoryview(region).cast("B")[:size]
     return view if writable else view.toreadonly()
+
+
+def keep_out_of_dumps() -> None:
+    """From now on, what this process maps is left out of its core dumps, and :func:`make_private` knows of it."""
+    global _readers
+    if _readers is None:
+        _readers = weakref.WeakValueDictionary()
+
+
+def make_private(files: Collection[tuple[int, int]]) -> None:
+    """Let go of files that this process has mapped for reading: their views go on with copies at the same addresses.
+
+    Parameters
+    ----------
+    files:
+        By device and inode. Those mapped before :func:`keep_out_of_dumps` are not known, and stay.
+
+    Raises
+    ------
+    OSError
+        ENOMEM, when there is no memory for a copy; that file stays mapped.
+    """
+    for (device, inode, _), region in list((_readers or {}).items()):
+        if (device, inode) in files:
+            _replace_by_copy(region)
+
+
+def _replace_by_copy(region: Any) -> None:
+    address, length = ctypes.addressof(region), ctypes.sizeof(region)
+    copy = _mapped(None, length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    ctypes.memmove(copy, address, region.used)
+    _madvise(copy, length, _MADV_DONTDUMP)
+    _libc.mprotect(ctypes.c_void_p(copy), ctypes.c_size_t(length), mmap.PROT_READ)
+    # Other threads that read meanwhile find the one or the other, in one step of the kernel's.
+    moved: int | None = _mremap(copy, length, length, _MREMAP_TO, address)
+    if moved is None or moved == _FAILED:
+        error = ctypes.get_errno()
+        _munmap(copy, length)
+        raise OSError(error, os.strerror(error))
 
 
 def _aligned(fd: int, offset: int, length: int, prot: int, alignment: int) -> int:

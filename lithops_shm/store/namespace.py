@@ -6,25 +6,30 @@ Writers of one key exclude each other; readers take no lock. Between rename and 
 takes the newer (times are made to differ). A reader that went through the trees while an object moved between them
 may have missed it in each: the shared generation counts such moves, and a reader that found nothing looks again
 if it changed.
+
+Confidential sessions see all trees, others only those that are not confidential.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lithops_shm.store import keys
 from lithops_shm.store.budget import Budget, in_pages
+from lithops_shm.store.erasure import ErasedPages
 from lithops_shm.store.keys import Location
+from lithops_shm.store.layout import Layout, is_confidential
 from lithops_shm.store.locks import SharedState
 from lithops_shm.store.pages import PagePool
 from lithops_shm.store.segment import SegmentInfo, UnsealedFile
-from lithops_shm.store.session import Layout, Session
+from lithops_shm.store.session import Session
 from lithops_shm.store.tree import Tree
 
 __all__ = ["Namespace", "trees_of"]
+
+_Retired = tuple[PagePool | ErasedPages, str]
 
 
 def trees_of(layout: Layout) -> list[Tree]:
@@ -45,14 +50,15 @@ class Namespace:
         Locks and counters; where retired segments go; what their memory is given back to.
     """
 
-    def __init__(self, session: Session, state: SharedState, pool: PagePool, budget: Budget) -> None:
+    def __init__(self, session: Session, state: SharedState, pool: PagePool | ErasedPages, budget: Budget) -> None:
         self._session = session
         self._state = state
         self._pool = pool
         self._budget = budget
 
     def trees(self) -> list[Tree]:
-        return trees_of(self._session.layout)
+        trees = trees_of(self._session.layout)
+        return trees if self._session.confidential else [tree for tree in trees if not is_confidential(tree.session)]
 
     def open(self, location: Location) -> tuple[int, SegmentInfo] | None:
         """Open the newest version of an object, for the caller to close; ``None`` when there is none."""
@@ -116,23 +122,27 @@ class Namespace:
                 raise FileExistsError(location.key)
             modified_ns = max([time.time_ns(), *(status.st_mtime_ns + 1 for _, status in elsewhere)])
             file.seal(modified_ns)
-            pooled = replaced is not None and not spilled and self._link_into_pool(target, location, replaced)
+            pooled = None
+            if replaced is not None and not spilled:
+                pooled = self._pool.link(target.path(location), replaced)
             target.place(file.path, location)
-            if replaced is not None and not spilled and not pooled:
+            if replaced is not None and not spilled and pooled is None:
                 self._budget.release(in_pages(replaced.st_size))
             if elsewhere:
                 self._state.advance_generation()
-                for tree, status in elsewhere:
-                    self._retire(tree, location, status)
+            retired = [self._retire(tree, location, status) for tree, status in elsewhere]
         file.published()
+        self._tell(retired)
+        if pooled is not None:
+            self._pool.retired(pooled)
         return SegmentInfo(location.bucket, location.key, file.size, modified_ns, session.id, spilled)
 
     def delete(self, location: Location) -> bool:
         """Remove an object; gives whether there was one."""
         with self._state.key_locked(location.path):
             found = [(tree, status) for tree in self.trees() if (status := tree.status(location)) is not None]
-            for tree, status in found:
-                self._retire(tree, location, status)
+            retired = [self._retire(tree, location, status) for tree, status in found]
+        self._tell(retired)
         return bool(found)
 
     def bucket_trees(self, bucket: str) -> Iterator[Tree]:
@@ -158,29 +168,37 @@ class Namespace:
             if self._state.generation == generation:
                 return [newest[key] for key in sorted(newest)]
 
-    def _retire(self, tree: Tree, location: Location, status: os.stat_result) -> None:
-        """Take an object out of a tree, its pages into the pool if they are ours and worth it; holds the key's lock."""
-        place = self._pool.place_for(status) if tree.session == self._session.id and not tree.spilled else None
+    def _retire(self, tree: Tree, location: Location, status: os.stat_result) -> _Retired | None:
+        """Take an object out of a tree, its pages into a pool if there is one for them; holds the key's lock."""
+        pool = self._pool_of(tree)
+        place = None if pool is None else pool.place_for(status)
         try:
-            if place is None:
+            if place is None or status.st_nlink > 1:  # its other name is in the pool: that of a writer that died then
                 os.unlink(tree.path(location))
             else:
                 os.rename(tree.path(location), place)
         except FileNotFoundError:  # its session was reclaimed meanwhile
-            return
+            return None
         if place is None and not tree.spilled:
             self._budget.release(in_pages(status.st_size))
         tree.forget(location)
+        return None if pool is None or place is None else (pool, place)
 
-    def _link_into_pool(self, tree: Tree, location: Location, status: os.stat_result) -> bool:
-        """Give a file about to be replaced a name in the pool, where it waits until the old name is gone."""
-        place = self._pool.place_for(status)
-        if place is None:
-            return False
-        with contextlib.suppress(OSError):
-            os.link(tree.path(location), place, follow_symlinks=False)
-            return True
-        return False
+    def _pool_of(self, tree: Tree) -> PagePool | ErasedPages | None:
+        if tree.spilled:
+            return None
+        if tree.session == self._session.id:
+            return self._pool
+        if is_confidential(tree.session):
+            return ErasedPages(f"{self._session.layout.session(tree.session)}/pool", self._budget.release)
+        return None
+
+    @staticmethod
+    def _tell(retired: Iterable[_Retired | None]) -> None:
+        """Say so to the pools, when no lock is held: to zero a file takes time."""
+        for each in retired:
+            if each is not None:
+                each[0].retired(each[1])
 
 
 def _info(tree: Tree, bucket: str, key: str, status: os.stat_result) -> SegmentInfo:

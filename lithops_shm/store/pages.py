@@ -23,7 +23,7 @@ import signal
 
 from lithops_shm.store.segment import UnsealedFile, claim, unsealed_path
 
-__all__ = ["PagePool"]
+__all__ = ["PagePool", "only_ours"]
 
 _SMALLEST = 256 << 10  # below this, recycling costs more calls than it saves faults
 _TRIES = 4
@@ -47,12 +47,25 @@ class PagePool:
     def place_for(self, status: os.stat_result) -> str | None:
         """Where to move a file of that status to retire it; ``None`` when its pages are not worth keeping.
 
-        The caller links or renames it there while it holds the key's lock. Named after the inode, so that a
-        file can be in the pool only once.
+        The caller renames it there while it holds the key's lock. Named after the inode, so that a file can be in
+        the pool only once.
         """
         if not _SMALLEST <= status.st_size <= self._limit or self.size + status.st_size > self._limit:
             return None
         return os.path.join(self._directory, f"{status.st_size}-{status.st_ino}")
+
+    def link(self, path: str, status: os.stat_result) -> str | None:
+        """Give a file about to be replaced a name in the pool, where it waits until its old name is gone."""
+        place = self.place_for(status)
+        if place is None or status.st_nlink > 1:  # it has that name already: of a writer that died after this
+            return place
+        with contextlib.suppress(OSError):
+            os.link(path, place, follow_symlinks=False)
+            return place
+        return None
+
+    def retired(self, place: str) -> None:
+        """A file has no name any longer but this one, in the pool: nothing to do, it waits to be taken."""
 
     @property
     def size(self) -> int:
@@ -100,7 +113,7 @@ class PagePool:
             return None
         if claim(fd, wait=False):
             status = os.fstat(fd)
-            if status.st_nlink == 1 and _only_ours(fd):
+            if status.st_nlink == 1 and only_ours(fd):
                 return UnsealedFile(fd, path, status.st_size)
             os.close(fd)
         with contextlib.suppress(FileNotFoundError):
@@ -108,7 +121,7 @@ class PagePool:
         return None
 
 
-def _only_ours(fd: int) -> bool:
+def only_ours(fd: int) -> bool:
     """Whether this descriptor is the only open one of its file, on the kernel's word."""
     try:
         # The signal sent when somebody opens the file while we hold the lease would by default kill us.

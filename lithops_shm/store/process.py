@@ -1,6 +1,7 @@
 """What this process holds of each base directory: its sessions and the shared state, opened once.
 
-Stores come and go; the session they write to stays until the last of them is closed or the process ends.
+Stores come and go; the session they write to stays until the last of them is closed or the process ends. A process may
+have a confidential session beside another; then the confidential one is that of who does not say which.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ import os
 import threading
 from dataclasses import dataclass, field, replace
 
+from lithops_shm import host
 from lithops_shm.config import StoreSettings
-from lithops_shm.store import upkeep
+from lithops_shm.errors import ConfidentialityError
+from lithops_shm.store import memory, upkeep
+from lithops_shm.store.layout import is_confidential
 from lithops_shm.store.locks import SharedState
 from lithops_shm.store.session import KEPT, SESSION_VARIABLE, Layout, Session, is_alive, layout_of, read_owner
 
-__all__ = ["Membership", "enter", "is_usable", "leave"]
+__all__ = ["CONFIDENTIAL_VARIABLE", "Membership", "enter", "is_confidential_by", "is_usable", "leave"]
+
+CONFIDENTIAL_VARIABLE = "LITHOPS_SHM_CONFIDENTIAL"
+"""In the environment of a process all of whose sessions are confidential, whatever their settings say."""
 
 
 @dataclass(slots=True)
@@ -32,7 +39,7 @@ class Membership:
 @dataclass(slots=True)
 class _Registry:
     lock: threading.RLock = field(default_factory=threading.RLock)
-    memberships: dict[tuple[str, bool], Membership] = field(default_factory=dict)
+    memberships: dict[tuple[str, bool, bool], Membership] = field(default_factory=dict)
     states: dict[str, SharedState] = field(default_factory=dict)
 
 
@@ -44,31 +51,67 @@ def enter(settings: StoreSettings) -> Membership:
 
     In this order: the session this process is in already, the one named by ``settings.session``, the one of the
     process that started this one, a new one. Dead ones are passed over, and reclaimed when a new one is opened.
+
+    Raises
+    ------
+    ConfidentialityError
+        When the session is to be confidential, and the settings would take its data to a disk, or let it stay.
     """
     inherited = os.environ.get(SESSION_VARIABLE)
+    confidential = is_confidential_by(settings)
     if settings.directory is None and inherited is not None:
         base = os.path.dirname(os.path.dirname(inherited))
         if os.path.isdir(inherited):
             settings = replace(settings, directory=base)
-    layout = layout_of(settings)
     kept = settings.lifetime == KEPT
+    if confidential:
+        settings = replace(settings, confidential=True, spill=False)
+    layout = layout_of(settings)
     with _registry.lock:
-        membership = _registry.memberships.get((layout.base, kept))
+        membership = _registry.memberships.get((layout.base, kept, confidential))
         if membership is not None and not is_usable(membership):
             _forget(membership)
             membership = None
         if membership is None:
-            membership = _join(layout, settings, inherited) if not kept else None
+            if confidential:
+                _require_memory(settings)
+            membership = _join(layout, settings, inherited, confidential) if not kept else None
         if membership is None:
             upkeep.reclaim(settings)
             session = Session.create(layout, settings)
             membership = Membership(settings, session, _state(layout.base))
             membership.state.correct_bytes(upkeep.memory_of(layout), membership.state.bytes_in_use)
-            if not kept:
+            if not kept and (confidential or not _is_confidential_path(inherited)):
                 os.environ[SESSION_VARIABLE] = session.directory
-        _registry.memberships[layout.base, kept] = membership
+        _registry.memberships[layout.base, kept, confidential] = membership
         membership.users += 1
         return membership
+
+
+def is_confidential_by(settings: StoreSettings) -> bool:
+    """Whether what these settings lead to is confidential: what they say counts, then the process they are used in."""
+    if settings.confidential or CONFIDENTIAL_VARIABLE in os.environ:
+        return True
+    if settings.session is not None:
+        return is_confidential(settings.session)
+    return settings.confidential is None and _is_confidential_path(os.environ.get(SESSION_VARIABLE))
+
+
+def _is_confidential_path(session_directory: str | None) -> bool:
+    return session_directory is not None and is_confidential(os.path.basename(session_directory))
+
+
+def _require_memory(settings: StoreSettings) -> None:
+    """Refuse what confidential data may not touch, before anything is made, and keep it out of core dumps."""
+    if settings.lifetime == KEPT:
+        todo = "it goes with the process that has it; leave `lifetime` out"
+        raise ConfidentialityError("shm.lifetime", KEPT, todo)
+    base = layout_of(settings).base
+    where = host.filesystem(base)
+    if not where.in_memory:
+        todo = f"that is on {where.type or 'an unknown file system'}; name a directory on a tmpfs, such as /dev/shm"
+        raise ConfidentialityError("shm.directory", base, todo)
+    memory.keep_out_of_dumps()
 
 
 def leave(membership: Membership) -> None:
@@ -79,13 +122,13 @@ def leave(membership: Membership) -> None:
             _forget(membership)
 
 
-def _join(layout: Layout, settings: StoreSettings, inherited: str | None) -> Membership | None:
+def _join(layout: Layout, settings: StoreSettings, inherited: str | None, confidential: bool) -> Membership | None:
     candidates = [settings.session] if settings.session else []
     if inherited is not None and inherited == layout.session(os.path.basename(inherited)):
         candidates.append(os.path.basename(inherited))
     for candidate in candidates:
         owner = read_owner(layout, candidate)
-        if owner is None:
+        if owner is None or is_confidential(candidate) != confidential:
             continue
         # The owner's settings count, or this process would not find what others have spilled.
         adopted = StoreSettings.from_mapping({**owner.settings, "directory": layout.base})
@@ -121,6 +164,9 @@ def _forget(membership: Membership) -> None:
             del _registry.memberships[key]
     if session.owned and os.environ.get(SESSION_VARIABLE) == session.directory:
         del os.environ[SESSION_VARIABLE]
+        others = [each.session for each in _registry.memberships.values() if each.session.owned]
+        if others and session.confidential:  # it had taken the place of another
+            os.environ[SESSION_VARIABLE] = others[0].directory
     session.end()
     if not any(key[0] == base for key in _registry.memberships) and base in _registry.states:
         _registry.states.pop(base).close()

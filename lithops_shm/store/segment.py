@@ -88,23 +88,25 @@ class UnsealedFile:
         The file, open for writing and locked; owned by this object from now on.
     recycled_bytes:
         How many bytes of allocated pages it already has, from 0 on.
+    zero:
+        Whether it is zeroed when it is dropped.
     """
 
-    def __init__(self, fd: int, path: str, recycled_bytes: int = 0) -> None:
+    def __init__(self, fd: int, path: str, recycled_bytes: int = 0, *, zero: bool = False) -> None:
         self.fd = fd
         self.path = path
         self.size = 0
         self.recycled_bytes = recycled_bytes
-        self._finalizer = weakref.finalize(self, _drop, fd, path, os.getpid())
+        self._finalizer = weakref.finalize(self, _drop, fd, path, os.getpid(), zero)
 
     @classmethod
-    def create(cls, directory: str) -> UnsealedFile:
+    def create(cls, directory: str, *, zero: bool = False) -> UnsealedFile:
         """A new empty file; raises FileNotFoundError when the directory is gone with its session."""
         while True:
             path = unsealed_path(directory)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             if claim(fd):
-                return cls(fd, path)
+                return cls(fd, path, zero=zero)
 
     def append(self, parts: Sequence[memoryview]) -> None:
         """Write flat buffers at the end, over recycled pages as far as they reach.
@@ -159,8 +161,11 @@ def claim(fd: int, *, wait: bool = True) -> bool:
     return False
 
 
-def _drop(fd: int, path: str, pid: int) -> None:
+def _drop(fd: int, path: str, pid: int, zero: bool) -> None:
+    mine = pid == os.getpid()  # a forked child inherits the object, the file stays the parent's
+    if zero and mine:
+        bulk.zero(fd)
     os.close(fd)
-    if pid == os.getpid():  # a forked child inherits the object, the file stays the parent's
+    if mine:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -14,6 +14,7 @@ from lithops_shm.errors import InvalidRangeError, SegmentNotFoundError, SessionL
 from lithops_shm.host.system import removes_ipc
 from lithops_shm.store import bulk, process, upkeep
 from lithops_shm.store.budget import Budget
+from lithops_shm.store.erasure import ErasedPages
 from lithops_shm.store.keys import bucket_name, decode, locate
 from lithops_shm.store.namespace import Namespace
 from lithops_shm.store.pages import PagePool
@@ -43,13 +44,18 @@ class Store:
     ``with`` block or :meth:`close` lets go of it; otherwise the end of the process does.
     """
 
-    def __init__(self, membership: process.Membership) -> None:
+    def __init__(self, membership: process.Membership, asked: StoreSettings) -> None:
         self._membership: process.Membership | None = membership
+        self._asked = asked
         self.settings: StoreSettings = membership.settings
         session = membership.session
         self.session: Session = session
-        self._pool = PagePool(f"{session.directory}/pool", self.settings.pool_bytes)
         self._budget = Budget(session.layout.base, self.settings.budget_bytes, membership.state)
+        self._pool: PagePool | ErasedPages
+        if session.confidential:
+            self._pool = ErasedPages(f"{session.directory}/pool", self._budget.release)
+        else:
+            self._pool = PagePool(f"{session.directory}/pool", self.settings.pool_bytes)
         self._namespace = Namespace(session, membership.state, self._pool, self._budget)
 
     @classmethod
@@ -60,9 +66,13 @@ class Store:
         ------
         UnsafeDirectoryError
             When the base directory belongs to somebody else, is a link, or lets others in.
+        ConfidentialityError
+            When the store is to be confidential, and these settings would take its data to a disk.
         """
-        store = cls(process.enter(settings or StoreSettings()))
-        _warn_about(store.session.layout.base)
+        settings = settings or StoreSettings()
+        store = cls(process.enter(settings), settings)
+        if settings.session is None:  # a worker's client has been told
+            _warn_about(store.session)
         return store
 
     def close(self) -> None:
@@ -81,8 +91,15 @@ class Store:
 
     @property
     def is_open(self) -> bool:
-        """Whether neither :meth:`close` nor the end of its session has made it useless."""
-        return self._membership is not None and process.is_usable(self._membership)
+        """Whether it is still what opening it again would give.
+
+        It is not after :meth:`close` and after the end of its session; nor, if its settings leave it to the process
+        whether it is confidential, when this process has opened a confidential session since.
+        """
+        membership = self._membership
+        if membership is None or not process.is_usable(membership):
+            return False
+        return self.session.confidential or not process.is_confidential_by(self._asked)
 
     def create_bucket(self, bucket: str) -> None:
         """Make a bucket; one that exists is left as it is. Writing an object makes its bucket too."""
@@ -276,7 +293,7 @@ class Store:
         self.trim()
         state = self._budget.state
         believed = state.bytes_in_use
-        if upkeep.sweep(f"{self.session.directory}/tmp"):
+        if upkeep.sweep(f"{self.session.directory}/tmp", zero=self.session.confidential):
             state.correct_bytes(upkeep.memory_of(self.session.layout), believed)
 
 
@@ -291,8 +308,21 @@ def _pread(fd: int, offset: int, count: int) -> bytes:
     return b"".join(parts)
 
 
-def _warn_about(base: str) -> None:
+def _warn_about(session: Session) -> None:
     """Say once per process what of this machine will hurt."""
+    base = session.layout.base
+    if session.confidential and f"{base} swap" not in _warned:
+        _warned.add(f"{base} swap")
+        areas = host.swaps()
+        if host.filesystem(base).option("noswap") is None and not (
+            areas is not None and all(each.in_memory for each in areas)
+        ):
+            logger.warning(
+                "confidential data can reach the disk: under pressure the kernel writes what is in %s to %s. Turn swap "
+                "off (`swapoff -a`), encrypt it, or set `shm: {directory: ...}` to a tmpfs mounted with `noswap`",
+                base,
+                ", ".join(each.path for each in areas or () if not each.in_memory) or "swap, if there is any",
+            )
     if base in _warned:
         return
     _warned.add(base)

@@ -5,27 +5,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lithops_shm.config import StoreSettings
-from lithops_shm.store import keys
+from lithops_shm.store import bulk, keys
 from lithops_shm.store.budget import in_pages
+from lithops_shm.store.burial import bury, clear_trash, remove_if_empty, spills_of
+from lithops_shm.store.layout import KEPT, Layout, check_private, is_confidential, layout_of
 from lithops_shm.store.namespace import trees_of
+from lithops_shm.store.owner import Owner, is_alive, read_owner
 from lithops_shm.store.segment import SegmentInfo
-from lithops_shm.store.session import (
-    KEPT,
-    Layout,
-    Owner,
-    bury,
-    check_private,
-    is_alive,
-    layout_of,
-    read_owner,
-    spills_of,
-)
-from lithops_shm.store.session import remove_if_empty as _remove_if_empty
 
 __all__ = ["Reclaimed", "SessionReport", "StoreReport", "inspect", "memory_of", "reclaim", "sweep"]
 
@@ -118,14 +108,12 @@ def reclaim(settings: StoreSettings | None = None, *, dry_run: bool = False, kep
                 if not dry_run:
                     bury(layout, name)
             elif found and not dry_run:
-                swept += sweep(f"{layout.session(name)}/tmp")
+                swept += sweep(f"{layout.session(name)}/tmp", zero=is_confidential(name))
                 if layout.spill is not None:
                     sweep(f"{layout.spill}/{name}/tmp")
         if found and not dry_run:
-            shutil.rmtree(layout.trash, ignore_errors=True)  # of a reclaimer that was killed
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
-                os.mkdir(layout.trash, 0o700)
-            _remove_if_empty(layout)
+            clear_trash(layout)
+            remove_if_empty(layout)
     return Reclaimed(
         tuple(session.id for session in dead),
         sum(session.segments for session in dead),
@@ -134,13 +122,13 @@ def reclaim(settings: StoreSettings | None = None, *, dry_run: bool = False, kep
     )
 
 
-def sweep(directory: str) -> int:
-    """Remove the unsealed files of dead writers in a ``tmp`` directory; gives their bytes."""
+def sweep(directory: str, *, zero: bool = False) -> int:
+    """Remove the unsealed files of dead writers in a ``tmp`` directory, zeroed if `zero`; gives their bytes."""
     freed = 0
     for name in _listdir(directory):
         path = os.path.join(directory, name)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, (os.O_RDWR if zero else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue
         try:
@@ -148,6 +136,8 @@ def sweep(directory: str) -> int:
             status = os.fstat(fd)
             # Between our open and our lock it may have been published: then the path is gone, the file is not.
             if os.path.samestat(status, os.stat(path, follow_symlinks=False)):
+                if zero:
+                    bulk.zero(fd)
                 os.unlink(path)
                 freed += in_pages(status.st_size)
         except (BlockingIOError, FileNotFoundError):

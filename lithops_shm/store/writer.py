@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lithops_shm.errors import SessionLostError, StoreError, StoreFullError
 from lithops_shm.store import bulk
 from lithops_shm.store.budget import Budget, in_pages
+from lithops_shm.store.erasure import ErasedPages
 from lithops_shm.store.keys import Location
 from lithops_shm.store.pages import PagePool
 from lithops_shm.store.segment import SegmentInfo, UnsealedFile
@@ -41,7 +42,7 @@ class SegmentWriter:
         location: Location,
         session: Session,
         namespace: Namespace,
-        pool: PagePool,
+        pool: PagePool | ErasedPages,
         budget: Budget,
         relieve: Callable[[], None],
         *,
@@ -58,7 +59,7 @@ class SegmentWriter:
         self._reserved = 0
         try:
             tmp = f"{session.directory}/tmp"
-            self._file = pool.take(size or 0, tmp) or UnsealedFile.create(tmp)
+            self._file = pool.take(size or 0, tmp) or UnsealedFile.create(tmp, zero=session.confidential)
         except FileNotFoundError:
             raise SessionLostError(session.id) from None
         self._reserved = in_pages(self._file.recycled_bytes)
@@ -182,6 +183,8 @@ class SegmentWriter:
         return False
 
     def _move_to_disk(self, wanted: int) -> None:
+        if self._session.confidential:
+            raise self._full(wanted, "confidential data does not go to disk", "work on less data at a time")
         if not self._may_spill:
             raise self._full(wanted, "spilling to disk is off (`shm: {spill: false}`)")
         directory = self._session.spill_path("tmp")
@@ -206,10 +209,10 @@ class SegmentWriter:
         self._budget.release(self._reserved)
         self._file, self._reserved, self._spilled = on_disk, 0, True
 
-    def _full(self, wanted: int, why: str) -> StoreFullError:
+    def _full(self, wanted: int, why: str, todo: str = "set `spill_directory` to a larger disk") -> StoreFullError:
         location = self._location
         return StoreFullError(
             errno.ENOSPC,
             f"no room for {location.bucket}/{location.key[:80]} ({wanted:,} bytes): {self._budget.describe()}; {why}. "
-            "Delete objects that are not needed, raise `budget_bytes`, or set `spill_directory` to a larger disk",
+            f"Delete objects that are not needed, raise `budget_bytes`, or {todo}",
         )

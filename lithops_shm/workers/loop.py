@@ -18,6 +18,7 @@ from lithops_shm.workers.death import Cause, Death
 from lithops_shm.workers.dispatch import Assign, Dispatcher, Fork, Retire
 from lithops_shm.workers.job import Event, EventKind, Job
 from lithops_shm.workers.processes import WorkerProcess, ZygoteProcess
+from lithops_shm.workers.seclusion import OPEN, Seclusion
 from lithops_shm.workers.worker import THREAD_CAPS
 
 __all__ = ["Loop"]
@@ -25,7 +26,7 @@ __all__ = ["Loop"]
 logger = logging.getLogger(__name__)
 
 _MEMORY_LOOKS_S = 0.2  # between looks while a call waits for memory
-_SILENT_S = 1.0  # between the end of a worker's channel and its own
+_SILENT_S, _SILENT_WHILE_LOADING_S = 1.0, 30.0  # between the end of a worker's channel and its own
 _STARTS = 3  # how often in a row the zygote may fail to come up
 _SPARES = 2  # fresh workers that wait for the next job
 
@@ -41,16 +42,23 @@ class Loop:
         Most calls at once.
     runners:
         Modules that workers need for any job.
-    last_will:
-        Of the client, as :class:`ZygoteProcess` takes it.
+    last_will, seclusion:
+        As :class:`ZygoteProcess` takes them.
     """
 
     def __init__(
-        self, settings: WorkerSettings, slots: int, runners: tuple[str, ...] = (), last_will: str = ""
+        self,
+        settings: WorkerSettings,
+        slots: int,
+        runners: tuple[str, ...] = (),
+        last_will: str = "",
+        seclusion: Seclusion = OPEN,
     ) -> None:
         self._settings = settings
         self._runners = runners
         self._last_will = last_will
+        self._seclusion = seclusion
+        self._unfit = f"no worker can be started: `{sys.executable} -c 'import lithops_shm.workers.zygote'` fails"
         self._dispatcher = Dispatcher(slots, spares=min(slots, _SPARES))
         self._selector = selectors.DefaultSelector()
         self._zygote: ZygoteProcess | None = None
@@ -164,7 +172,7 @@ class Loop:
     def _advance(self) -> None:
         """Do what the dispatcher says."""
         if self._zygote is None:
-            self._zygote = ZygoteProcess(self._runners, self._settings.preload, self._last_will)
+            self._zygote = ZygoteProcess(self._runners, self._settings.preload, self._last_will, self._seclusion)
             self._selector.register(self._zygote, selectors.EVENT_READ, self._zygote)
         if not self._ready or (not self._warm and self._loads_what_workers_preload()):
             return
@@ -216,6 +224,10 @@ class Loop:
         for kind, *fields in messages:
             if kind == "ready":
                 self._ready, self._failed_starts = True, 0
+                if fields[0]:
+                    logger.warning("functions of confidential jobs can reach the network: %s", fields[0])
+            elif kind == "unfit":
+                self._unfit = fields[0]
             elif kind == "warm":
                 self._warm = True
             elif kind == "forked":
@@ -244,7 +256,8 @@ class Loop:
             messages = worker.channel.receive_available()
         except (EOFError, OSError):
             worker.silent = True
-            worker.deadline = time.monotonic() + _SILENT_S
+            # A zygote that is still loading is late to say how its workers end.
+            worker.deadline = time.monotonic() + (_SILENT_S if self._warm else _SILENT_WHILE_LOADING_S)
             self._selector.unregister(worker.channel)
             if worker.gone:
                 self._bury(worker)
@@ -322,8 +335,7 @@ class Loop:
             self._release(worker)
             self._lose(worker, death)
         if self._failed_starts > _STARTS:
-            reason = f"no worker can be started: `{sys.executable} -c 'import lithops_shm.workers.zygote'` fails"
-            self._lose_all(Death(Cause.UNAVAILABLE, reason))
+            self._lose_all(Death(Cause.UNAVAILABLE, self._unfit))
 
     def _expire(self) -> None:
         """Kill what is over its time; end the loop when nothing has happened for long."""

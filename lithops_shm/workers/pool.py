@@ -15,6 +15,7 @@ from lithops_shm.config import WorkerSettings
 from lithops_shm.errors import NotAdmittedError
 from lithops_shm.workers.job import Job
 from lithops_shm.workers.loop import Loop
+from lithops_shm.workers.seclusion import OPEN, Seclusion
 
 __all__ = ["Pool", "join_all"]
 
@@ -34,10 +35,19 @@ class Pool:
     last_will:
         ``module:function argument``: called with the argument, a text, when this process was killed and its workers
         are gone.
+    seclusion:
+        What all its workers are kept from; jobs that want another one need another pool.
     """
 
-    def __init__(self, settings: WorkerSettings, runners: tuple[str, ...] = (), last_will: str = "") -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        runners: tuple[str, ...] = (),
+        last_will: str = "",
+        seclusion: Seclusion = OPEN,
+    ) -> None:
         self._last_will = last_will
+        self._seclusion = seclusion
         self._settings = settings
         self._runners = runners
         self.slots = min(settings.worker_processes or host.usable_cpus(), settings.max_workers or sys.maxsize)
@@ -93,7 +103,7 @@ class Pool:
     def _tell(self, *command: Any) -> None:
         with self._lock:
             while self._loop is None or not self._loop.tell(*command):
-                self._loop = Loop(self._settings, self.slots, self._runners, self._last_will)
+                self._loop = Loop(self._settings, self.slots, self._runners, self._last_will, self._seclusion)
 
     def _forget(self) -> None:
         """In a forked child, which gets workers of its own when it needs them: these are the parent's."""

@@ -14,6 +14,7 @@ from typing import Any
 from lithops_shm import host
 from lithops_shm.workers.channel import Channel
 from lithops_shm.workers.death import Death, death_of
+from lithops_shm.workers.seclusion import OPEN, Seclusion
 from lithops_shm.workers.worker import THREAD_CAPS
 from lithops_shm.workers.zygote import AND_THEN, END, FORK, KILL, REQUEST
 
@@ -85,13 +86,22 @@ class ZygoteProcess:
         Modules it imports before it forks the first worker, and those after that, or before it where that can wait.
     last_will:
         ``module:function argument``: called in it with the argument, a text, when this process was killed.
+    seclusion:
+        What its workers are kept from.
     """
 
-    def __init__(self, preload: tuple[str, ...], and_then: tuple[str, ...], last_will: str = "") -> None:
+    def __init__(
+        self,
+        preload: tuple[str, ...],
+        and_then: tuple[str, ...],
+        last_will: str = "",
+        seclusion: Seclusion = OPEN,
+    ) -> None:
         self._socket, theirs = socket.socketpair()
         self._channel = Channel(self._socket)
         command = [sys.executable, "-c", "from lithops_shm.workers.zygote import main; main()"]
-        command += [str(theirs.fileno()), str(os.getpid()), last_will, *preload, AND_THEN, *and_then]
+        command += [str(theirs.fileno()), str(os.getpid()), last_will, seclusion.to_text()]
+        command += [*preload, AND_THEN, *and_then]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -107,9 +117,10 @@ class ZygoteProcess:
         return self._channel.fileno()
 
     def messages(self) -> list[tuple[Any, ...]]:
-        """What it has said: ``ready``; ``forked``, number, pid; ``refused``, number, why; ``exited``, pid, status.
+        """What it has said: ``forked``, number, pid; ``refused``, number, why; ``exited``, pid, status.
 
-        And ``warm``, when it has loaded all it is to load.
+        Before these ``ready``, why its workers have a network against a wish (empty for nothing to say), or ``unfit``,
+        why it has ended; and ``warm``, when it has loaded all it is to load.
 
         Raises
         ------

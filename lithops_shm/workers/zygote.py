@@ -39,19 +39,41 @@ _OOM_SCORE = "500"
 
 
 def main() -> NoReturn:
-    """``python -c ... <descriptor of the control socket> <pid of the client> <last will> <modules> and-then <modules>``
+    """Arguments: descriptor of the control socket, pid of the client, last will, seclusion, modules, and-then, modules.
 
     The last will is empty, or ``module:function argument``, called with the argument when the client was killed. The
-    first modules are loaded before the first worker is forked; the others, which take longer, once nobody waits.
+    seclusion is the workers', as text. The first modules are loaded before the first worker is forked; the others,
+    which take longer, once nobody waits.
     """
-    descriptor, client, last_will, *preload = sys.argv[1:]
+    descriptor, client, last_will, secluded, *preload = sys.argv[1:]
     # `python -c` puts the working directory first; a module lying there is not part of this environment.
     if sys.path and sys.path[0] == "":
         del sys.path[0]
     control = socket.socket(fileno=int(descriptor))
+    remark = _seclude(control, secluded) if secluded else ""
     split = preload.index(AND_THEN)
     _load(preload[:split])
-    _Zygote(control, int(client), last_will).run(preload[split + 1 :])
+    private = secluded.startswith("private")
+    _Zygote(control, int(client), last_will, private=private).run(preload[split + 1 :], remark)
+
+
+def _seclude(control: socket.socket, text: str) -> str:
+    """Before anything is loaded that might start a thread; gives what the client should know, empty for nothing."""
+    from lithops_shm.workers import seclusion
+
+    wanted = seclusion.Seclusion.from_text(text)
+    if wanted.private:
+        os.umask(0o077)
+    if wanted.network == seclusion.HOST:
+        return ""
+    # Half done it could not be taken back: another process tries it first.
+    if refusal := seclusion.network_refusal():
+        if wanted.network == seclusion.IF_POSSIBLE:
+            return refusal
+        Channel(control).send("unfit", f"workers without a network cannot be had here ({refusal})")
+        os._exit(1)
+    seclusion.leave_network()
+    return ""
 
 
 def _load(names: list[str]) -> None:
@@ -63,12 +85,13 @@ def _load(names: list[str]) -> None:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, client: int, last_will: str) -> None:
+    def __init__(self, control: socket.socket, client: int, last_will: str, *, private: bool) -> None:
         self._control = control
         self._channel = Channel(control)
         self._client = client
         self._pid = os.getpid()  # a worker that asked who its parent is might be told of the one it was left to
         self._last_will = last_will
+        self._private = private
         self._told_to_end = False
         self._children: set[int] = set()
         self._woken, self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
@@ -77,10 +100,10 @@ class _Zygote:
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def run(self, preload: list[str]) -> NoReturn:
+    def run(self, preload: list[str], remark: str) -> NoReturn:
         """Fork and reap until the client is gone; load the modules when it has asked for nothing for a moment."""
         with contextlib.suppress(ConnectionError):  # the client went away in the middle of a request
-            self._tell("ready")
+            self._tell("ready", remark)
             patience, warm = _LOADS_AFTER_S, False
             while os.getppid() == self._client:
                 readable, _, _ = select.select([self._control.fileno(), self._woken], [], [], patience)
@@ -97,6 +120,8 @@ class _Zygote:
             _kill(child)
         if not self._told_to_end:
             self._execute_last_will()
+        elif self._private:
+            self._await_children()  # so that they have nothing mapped when the client zeroes it
         os._exit(0)
 
     def _execute_last_will(self) -> None:
@@ -104,13 +129,16 @@ class _Zygote:
         deadline = time.monotonic() + _CLIENT_ENDS_S
         while os.getppid() == self._client and time.monotonic() < deadline:
             time.sleep(0.01)
-        with contextlib.suppress(OSError):
-            while self._children:  # they may still have open what is to be cleaned up
-                self._children.discard(os.wait()[0])
+        self._await_children()  # they may still have open what is to be cleaned up
         name, _, argument = self._last_will.partition(" ")
         if name:
             module, _, function = name.partition(":")
             getattr(importlib.import_module(module), function)(argument)
+
+    def _await_children(self) -> None:
+        with contextlib.suppress(OSError):
+            while self._children:
+                self._children.discard(os.wait()[0])
 
     def _tell(self, *message: object) -> None:
         with contextlib.suppress(ConnectionError):  # the client is gone, or is about to be: what it said last counts
@@ -155,6 +183,10 @@ class _Zygote:
             _die_with(self._pid)
             with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
                 file.write(_OOM_SCORE)
+            if self._private:
+                from lithops_shm.workers.seclusion import forbid_dumps
+
+                forbid_dumps()  # after the last that writes to /proc/self, which belongs to root from then on
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import lithops_shm as shm
-from lithops_shm.errors import ConfigError, NoPlaceError
+from lithops_shm.errors import ConfidentialityError, ConfigError, NoPlaceError
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
@@ -75,7 +75,7 @@ def config(tmp_path: Path, **selector: Any) -> dict[str, Any]:
 
 
 def test_what_can_run_nowhere_is_said_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(NoPlaceError, match="of memory, and .* are free"):
+    with pytest.raises(NoPlaceError, match=r"of memory, and .* are free"):
         shm.FunctionExecutor(config=config(tmp_path), profile={"input_bytes": "900 TB"})
     assert not list(tmp_path.iterdir())
 
@@ -118,3 +118,21 @@ def test_a_decision_is_logged(run: Callable[..., str], caplog: pytest.LogCapture
         Outcome(decision, None).begins()
     assert decision.id in caplog.text
     assert "shm with shm" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        ({"backend": "aws_lambda", "storage": "aws_s3"}, "lithops.backend"),
+        ({"backend": "shm", "storage": "aws_s3"}, "lithops.storage"),
+        ({"backend": "localhost", "storage": "localhost"}, "lithops.backend"),
+    ],
+    ids=str,
+)
+def test_a_confidential_executor_elsewhere_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: dict[str, str], key: str
+) -> None:
+    found = {**config(tmp_path), "lithops": {}}
+    with pytest.raises(ConfidentialityError, match=key):
+        shm.FunctionExecutor(config=found, confidential=True, **arguments)
+    assert not list(tmp_path.iterdir())

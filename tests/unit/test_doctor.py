@@ -150,6 +150,17 @@ def test_core_dumps() -> None:
     check(safety.core_dumps(CoreDumps(None, None, None)), Severity.NOTE, "unknown")
 
 
+def test_what_confidential_jobs_get() -> None:
+    disk = Swap("/dev/sda2", 2 * GIB, 0)
+    check(safety.confidential("", [], SHM), Severity.OK, "functions have no network", "not swapped")
+    check(safety.confidential("", [Swap("/dev/zram0", GIB, 0)], SHM), Severity.OK)
+    check(safety.confidential("EPERM", [], SHM), Severity.NOTE, "network of this machine", "EPERM", "user namespaces")
+    check(safety.confidential("", [disk], SHM), Severity.NOTE, "may be swapped", "swapoff")
+    check(safety.confidential("", None, SHM), Severity.NOTE, "may be swapped")
+    check(safety.confidential("", [disk], replace(SHM, options=("rw", "noswap"))), Severity.OK, "not swapped")
+    check(safety.confidential("", [], DISK), Severity.NOTE, "are refused", "tmpfs")
+
+
 def test_removal_at_logout() -> None:
     check(safety.removed_at_logout("/dev/shm/x", True), Severity.WARNING, "enable-linger")
     check(safety.removed_at_logout("/mnt/memory/x", True), Severity.OK)

@@ -18,14 +18,18 @@ from lithops.constants import COMPUTE_CLI_MSG, TOTAL_EXECUTORS_ENV
 from lithops.utils import BackendType
 from lithops.version import __version__
 
-from lithops_shm.config import SECTION, StoreSettings, WorkerSettings
+from lithops_shm.config import SECTION, ConfidentialSettings, StoreSettings, WorkerSettings
 from lithops_shm.errors import NotAdmittedError
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.compute.statuses import Statuses
-from lithops_shm.plugin.section import store_settings, worker_settings
-from lithops_shm.store import reclaim
+from lithops_shm.plugin.section import confidential_settings, store_settings, worker_settings
+from lithops_shm.store import Store, reclaim
+from lithops_shm.store.layout import is_confidential
+from lithops_shm.store.process import CONFIDENTIAL_VARIABLE
+from lithops_shm.store.session import KEPT, SESSION_VARIABLE
 from lithops_shm.workers import Call, Job, Pool
+from lithops_shm.workers.seclusion import HOST, IF_POSSIBLE, NONE, Seclusion
 
 __all__ = ["ShmComputeBackend"]
 
@@ -35,6 +39,7 @@ _RUNNER = "lithops_shm.plugin.compute.runner:open_job"
 _LAST_WILL = "lithops_shm.plugin.compute.backend:reclaim_segments"
 _PRELOAD = (
     _RUNNER.partition(":")[0],
+    "lithops_shm.plugin.compute.warm",
     "lithops.storage.backends.shm",
     "lithops.monitoring.backends.shm",
     "lithops_shm.refs",
@@ -53,15 +58,22 @@ _lock = threading.Lock()
 _pools: dict[Hashable, Pool] = {}
 
 
-def shared_pool(workers: WorkerSettings, store: StoreSettings) -> Pool:
+def shared_pool(workers: WorkerSettings, store: StoreSettings, seclusion: Seclusion) -> Pool:
     """The pool of this process with those settings: executors share it. Killed, the process leaves no segments."""
     with _lock:
-        key = (workers, store.directory, store.spill_directory)
+        key = (workers, store.directory, store.spill_directory, seclusion)
         if key not in _pools:
             ours = (each for name in workers.preload for each in _PRELOAD_WITH.get(name, ()))
             preloading = replace(workers, preload=(*workers.preload, *ours))
-            _pools[key] = Pool(preloading, _PRELOAD, last_will=f"{_LAST_WILL} {json.dumps(store.to_mapping())}")
+            last_will = f"{_LAST_WILL} {json.dumps(store.to_mapping())}"
+            _pools[key] = Pool(preloading, _PRELOAD, last_will, seclusion)
         return _pools[key]
+
+
+def seclusion_of(settings: ConfidentialSettings) -> Seclusion:
+    """What workers are kept from by these settings."""
+    network = {"none": NONE, "host": HOST, None: IF_POSSIBLE if settings.confidential else HOST}[settings.network]
+    return Seclusion(settings.confidential, network)
 
 
 def reclaim_segments(settings: str) -> None:
@@ -87,7 +99,9 @@ class ShmComputeBackend:
         self.config = config
         self._storage = internal_storage
         self._settings = worker_settings(config)
-        self._pool = shared_pool(self._settings, replace(store_settings(config), session=None))
+        self._confidential = confidential_settings(config)
+        store = replace(store_settings(config), session=None)
+        self._pool = shared_pool(self._settings, store, seclusion_of(self._confidential))
         self._pool.start()
         self._job_keys: set[str] = set()
         logger.info(COMPUTE_CLI_MSG.format("Shared memory workers"))
@@ -101,6 +115,10 @@ class ShmComputeBackend:
             When its calls ask for more memory each than there is.
         """
         shared = {key: value for key, value in payload.items() if key not in ("call_ids", "data_byte_ranges")}
+        if self._confidential.confidential:
+            from lithops_shm.selector.confidential import shown_to_functions
+
+            shared["config"] = shown_to_functions(shared["config"], self._confidential.trusted)
         ranges = payload["data_byte_ranges"]
         calls = tuple(Call(call_id, pickle.dumps((call_id, ranges[int(call_id)]))) for call_id in payload["call_ids"])
         job_key: str = payload["job_key"]
@@ -114,7 +132,7 @@ class ShmComputeBackend:
             calls,
             statuses,
             group=payload["executor_id"],
-            environ={name: value for name, value in os.environ.items() if name != TOTAL_EXECUTORS_ENV},
+            environ=self._environ(),
             directory=_directory(),
             timeout_s=payload["execution_timeout"],
             memory_bytes=(payload["runtime_memory"] or 0) * _MB,
@@ -126,6 +144,19 @@ class ShmComputeBackend:
             running.cancel([job_key])
             raise
         return job_key
+
+    def _environ(self) -> dict[str, str]:
+        """The environment of workers: this process's, and in it the session of this executor where there are two."""
+        environ = {name: value for name, value in os.environ.items() if name != TOTAL_EXECUTORS_ENV}
+        confidential = self._confidential.confidential
+        if confidential or is_confidential(os.path.basename(environ.get(SESSION_VARIABLE, ""))):
+            store = getattr(self._storage.storage.storage_handler, "store", None)
+            environ.pop(SESSION_VARIABLE, None)
+            if isinstance(store, Store) and store.session.id != KEPT:
+                environ[SESSION_VARIABLE] = store.session.directory
+        if confidential:
+            environ[CONFIDENTIAL_VARIABLE] = "1"
+        return environ
 
     def clear(self, job_keys: Collection[str] | None = None) -> None:
         """End the calls of jobs nobody waits for any longer: all of the executor's, or those of a job that failed.

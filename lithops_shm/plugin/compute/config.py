@@ -7,7 +7,7 @@ from typing import Any
 from lithops_shm import host
 from lithops_shm.config import SECTION
 from lithops_shm.errors import ConfigError
-from lithops_shm.plugin.section import worker_settings
+from lithops_shm.plugin.section import confidential_settings, require_confidential, worker_settings
 
 __all__ = ["load_config"]
 
@@ -19,6 +19,8 @@ def load_config(config_data: dict[str, Any]) -> None:
     ------
     ConfigError
         For unknown keys, wrong types and values in the section `shm`.
+    ConfidentialityError, UnsupportedError
+        When it says that data is confidential, or workers have no network, and that cannot be.
     """
     section = config_data.get(SECTION)
     settings = worker_settings(section)
@@ -31,4 +33,5 @@ def load_config(config_data: dict[str, Any]) -> None:
     }
     if settings.compute != SECTION:
         raise ConfigError(f"backend '{SECTION}' and `{SECTION}: {{compute: {settings.compute}}}` contradict each other")
+    require_confidential(config_data, confidential_settings(section))
     config_data["lithops"].setdefault("monitoring", SECTION)

@@ -26,11 +26,14 @@ from lithops.future import ResponseFuture
 from lithops.monitoring import create_call_status
 from lithops.storage import InternalStorage
 from lithops.storage.utils import create_output_key
-from lithops.utils import setup_lithops_logger
 from lithops.worker.jobrunner import JobRunner
 from lithops.worker.utils import get_function_and_modules, get_function_data
 
+from lithops_shm.config import SECTION
+from lithops_shm.plugin.compute.logs import log_into
+from lithops_shm.plugin.monitoring.status import LOGS_IN_MEMORY
 from lithops_shm.plugin.pointers import store_large
+from lithops_shm.plugin.section import confidential_settings
 from lithops_shm.workers import pool, worker
 
 __all__ = ["open_job"]
@@ -47,10 +50,10 @@ class _LithopsJob:
     def __init__(self, job: SimpleNamespace) -> None:
         self._job = job
         self._config = json.dumps(job.config)
+        self._confidential = confidential_settings(job.config.get(SECTION)).confidential
         self._storage: Any = None
         self._logs = io.StringIO()
-        with redirect_stdout(self._logs), redirect_stderr(self._logs):
-            setup_lithops_logger(job.log_level)  # whose handlers keep the stream, through all calls
+        log_into(self._logs, job.log_level)
 
     def __call__(self, call: bytes) -> None:
         call_id, data_range = pickle.loads(call)
@@ -82,7 +85,9 @@ class _LithopsJob:
             status.add("exc_info", str(pickle.dumps(sys.exc_info())))
         _add_usage(status, before, resource.getrusage(resource.RUSAGE_SELF))
         status.add("worker_end_tstamp", time.time())
-        status.add("logs", base64.b64encode(zlib.compress(self._logs.getvalue().encode(errors="replace"))).decode())
+        logs = base64.b64encode(zlib.compress(self._logs.getvalue().encode(errors="replace"))).decode()
+        # Under its own name for them, Lithops writes them to a file of the client's.
+        status.add(LOGS_IN_MEMORY if self._confidential else "logs", logs)
         status.send_finish_event()
 
 

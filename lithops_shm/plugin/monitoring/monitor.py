@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import sys
 import threading
 import time
+import zlib
 from typing import Any
 
 from lithops.monitoring.job_monitor import JobMonitor
@@ -16,6 +18,7 @@ from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.leftovers import leftovers
 from lithops_shm.plugin.monitoring.mailbox import forget, mailbox
+from lithops_shm.plugin.monitoring.status import LOGS_IN_MEMORY
 
 __all__ = ["PushMonitor"]
 
@@ -79,6 +82,13 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
                 self._future_timeout_checker()
                 self._sweep()
         self._print_status_log(force=True)
+
+    def _mark_ready(self, future: Any, call_status: dict[str, Any], outcome: Any = None) -> None:
+        """Lithops' own; the logs of a confidential call go to its future, and nowhere else."""
+        logs = call_status.get(LOGS_IN_MEMORY)
+        if logs is not None:
+            future.logs = zlib.decompress(base64.b64decode(logs)).decode()
+        super()._mark_ready(future, call_status, outcome)
 
     def stop(self) -> None:
         """Ask the thread to end, which it does at once."""

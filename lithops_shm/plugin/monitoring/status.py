@@ -8,7 +8,10 @@ from lithops.monitoring.status import StorageCallStatus
 
 from lithops_shm.workers import worker
 
-__all__ = ["PushedCallStatus"]
+__all__ = ["LOGS_IN_MEMORY", "PushedCallStatus"]
+
+LOGS_IN_MEMORY = "logs_in_memory"
+"""In the status of a confidential call, what it printed: as Lithops' own ``logs``, which go to a file."""
 
 
 class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]

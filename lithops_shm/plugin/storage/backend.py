@@ -17,7 +17,7 @@ from lithops.utils import is_lithops_worker
 
 from lithops_shm.errors import InvalidKeyError, SegmentNotFoundError, ShmError, UnsupportedError
 from lithops_shm.plugin import running
-from lithops_shm.plugin.section import store_settings
+from lithops_shm.plugin.section import confidential_settings, store_settings
 from lithops_shm.plugin.storage import ranges
 from lithops_shm.plugin.storage.arguments import require_harmless
 from lithops_shm.plugin.storage.errors import as_lithops_error
@@ -42,11 +42,11 @@ class ShmStorageBackend:
 
     Raises
     ------
-    ConfigError, UnsafeDirectoryError
+    ConfigError, UnsafeDirectoryError, ConfidentialityError
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        settings = store_settings(config)
+        settings = replace(store_settings(config), confidential=confidential_settings(config).confidential)
         if _is_lithops_storage_put():
             # The command ends at once: what it stores has no process to live for.
             settings = replace(settings, lifetime=KEPT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from lithops.constants import LOCALHOST, SERVERLESS
@@ -12,7 +13,12 @@ from lithops_shm.config import LIFETIMES, SECTION
 from lithops_shm.errors import UnsupportedError
 from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.compute.config import load_config as load_compute_config
-from lithops_shm.plugin.section import store_settings, worker_settings
+from lithops_shm.plugin.section import (
+    confidential_settings,
+    require_confidential,
+    store_settings,
+    worker_settings,
+)
 
 __all__ = ["load_config", "require_local_compute"]
 
@@ -43,6 +49,8 @@ def load_config(config_data: dict[str, Any]) -> None:
         For unknown keys, wrong types and values in the section `shm`.
     UnsupportedError
         When the functions would run where this machine's memory is not.
+    ConfidentialityError
+        When the section says that data is confidential, and it could leave.
     """
     lithops = config_data.setdefault("lithops", {})
     section = config_data.get(SECTION)
@@ -55,12 +63,29 @@ def load_config(config_data: dict[str, Any]) -> None:
             config_data[SECTION].update(overwrite.get("backend") or {})
             load_compute_config(config_data)
         require_local_compute(config_data)
+    _keep_confidential(config_data, overwrite)
     lithops.setdefault("monitoring", SECTION if lithops.get("backend") == SECTION else _POLLING)
     if lithops["monitoring"] == SECTION and settings.lifetime == LIFETIMES[0]:
         # Ours deletes what a job leaves (see `leftovers`), so that Lithops need not start a process for it.
         config_data[SECTION].setdefault("data_cleaner", lithops.get("data_cleaner", True))
         lithops.setdefault("data_cleaner", False)
     lithops.setdefault("monitoring_interval", _MONITORING_INTERVAL_S)
+
+
+def _keep_confidential(config_data: dict[str, Any], overwrite: dict[str, Any] | None) -> None:
+    """If data is confidential, refuse what would take it away, and leave no job to Lithops' cleaner."""
+    settings = confidential_settings(config_data[SECTION])
+    if ((overwrite or {}).get("backend") or {}).get("confidential"):  # also where no warm workers take the argument
+        settings = replace(settings, confidential=True)
+    if not settings.confidential:
+        return
+    lithops = config_data["lithops"]
+    # A `Storage` is here, whatever compute is configured for other occasions.
+    compute = {} if overwrite is not None else {"backend": SECTION, "mode": SERVERLESS}
+    require_confidential({**config_data, "lithops": {**lithops, **compute}}, replace(settings, network=None))
+    # It is told what to delete in files, which hold names.
+    config_data[SECTION].setdefault("data_cleaner", lithops.get("data_cleaner", True))
+    lithops["data_cleaner"] = False
 
 
 def _warm_workers_apply(config_data: dict[str, Any], overwrite: dict[str, Any]) -> bool:

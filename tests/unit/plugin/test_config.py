@@ -40,7 +40,7 @@ def test_what_is_not_a_size(text: object) -> None:
     ("section", "message"),
     [
         ({"budget_byte": 1}, "did you mean 'budget_bytes'"),
-        ({"zzz": 1}, "known keys: budget_bytes, compute, directory"),
+        ({"zzz": 1}, "known keys: budget_bytes, compute, confidential, directory"),
         ({"budget_bytes": "8 parsecs"}, "'parsecs' is not a unit"),
         ({"pool_bytes": None}, "not a size"),
         ({"spill": "yes"}, "true or false"),
