@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     gc.add_argument("--kept", action="store_true", help="name and remove objects with `lifetime: kept` as well")
     _select(commands)
     _calibrate(commands)
+    _layer(commands)
     return parser
 
 
@@ -160,6 +161,24 @@ def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     calibrate.add_argument(
         "--output", metavar="FILE", help="where to write (default: where decisions look, see the configuration)"
     )
+
+
+def _layer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    layer = _command(
+        commands,
+        "layer",
+        "build what functions on AWS Lambda need",
+        "Build the layer that Lithops' functions on AWS Lambda need for this package. Fetches packages with pip.",
+    )
+    layer.add_argument("--output", metavar="FILE.zip", help="where to write it")
+    layer.add_argument("--python", metavar="3.12", help="of the functions (default: this one)")
+    layer.add_argument("--architecture", choices=("x86_64", "arm64"), default="x86_64")
+    layer.add_argument("--platform", action="append", default=[], metavar="TAG", help="wheels to take; may be repeated")
+    layer.add_argument(
+        "--add", action="append", default=[], metavar="REQUIREMENT", help="a package more; may be repeated"
+    )
+    layer.add_argument("--unpinned", action="store_true", help="newest versions that fit, not those installed here")
+    layer.add_argument("--publish", action="store_true", help="publish it where Lithops looks for its layer")
 
 
 def _command(
