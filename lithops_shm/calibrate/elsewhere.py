@@ -85,7 +85,7 @@ def measure_remote(
         }
         said = _run(request, objects, step)
     samples = Samples()
-    for name in ("start_s", "starts_per_s", "stage_s", "invoke_s"):
+    for name in ("start_s", "starts_per_s", "stage_s", "invoke_s", "shuffle_s", "shuffle_function_s"):
         for value in said[name]:
             samples.add({name: value})
     rates = {**found, **samples.medians(), **of_functions(said, limits)}
@@ -94,7 +94,7 @@ def measure_remote(
 
 def steps_of_remote(backend: str | None, effort: Effort) -> int:
     """How many steps :func:`measure_remote` tells of."""
-    return steps_of_storage(effort) + (effort.rounds + 5 if backend is not None else 0)
+    return steps_of_storage(effort) + (effort.rounds + 6 if backend is not None else 0)
 
 
 def of_functions(said: Mapping[str, Any], limits: Limits) -> dict[str, float | None]:

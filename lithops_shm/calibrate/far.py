@@ -113,13 +113,17 @@ class Elsewhere:
             found = self._starts(executor, functions)
             self._say({"step": "compute there"})
             there = executor.get_result(executor.map(spin, [self._request["spins"]] * functions))
-            latest = statistics.median(found["start_s"]) + functions / statistics.median(found["starts_per_s"])
+            begins, each = statistics.median(found["start_s"]), 1 / statistics.median(found["starts_per_s"])
+            latest = begins + functions * each
             alone = self._transfers(executor, 1, latest)
             every = self._transfers(executor, functions, latest)
+        stages = 2 * statistics.median(found["stage_s"])
+        extra = self._shuffles(functions, lambda count: begins + count * each + stages)
         self._say({"step": "compute here"})
         here = there if self._request["here"] is None else self._spun_here(functions)
         return {
             **found,
+            **extra,
             "invoke_s": self._invocations,
             "cpu": [compared(here, there)],
             "alone": {name: statistics.median(each[name][0] / each[name][1] for each in alone) for name in _PHASES},
@@ -165,6 +169,38 @@ class Elsewhere:
         asked = [{"number": each, "begins_at": begins_at, "window": window, **common} for each in range(functions)]
         found: list[dict[str, tuple[float, float]]] = executor.get_result(executor.map(transfer, asked))
         return found
+
+    def _shuffles(self, functions: int, without: Callable[[int], float]) -> dict[str, list[float]]:
+        """What a shuffle of nearly nothing takes beyond `without`, the seconds of a map and another of so many calls.
+
+        Nothing is known of it where functions do not find this package.
+        """
+        self._say({"step": "shuffle"})
+        counts = sorted({min(2, functions), functions})
+        try:
+            extra = [max(_LEAST_S, self._shuffle_s(count) - without(count)) for count in counts]
+        except Exception:  # noqa: BLE001 - backends raise what they like, and this is the one thing they need not have
+            return {"shuffle_s": [], "shuffle_function_s": []}
+        slope = (extra[-1] - extra[0]) / max(1, counts[-1] - counts[0])
+        slope = max(_LEAST_S, slope)
+        return {"shuffle_s": [max(_LEAST_S, extra[0] - counts[0] * slope)], "shuffle_function_s": [slope]}
+
+    def _shuffle_s(self, count: int) -> float:
+        from lithops_shm.executor import FunctionExecutor
+        from lithops_shm.shuffle.spec import Shuffle
+
+        def two_rows(number: int) -> Any:
+            return importlib.import_module("pyarrow").table({"key": [number, -number]})
+
+        def rows_of(rows: Any) -> int:
+            return int(rows.num_rows)
+
+        with FunctionExecutor(config=self._request["config"], log_level=None) as executor:
+            started = time.perf_counter()
+            shuffle = Shuffle(by="key", partitions=count)
+            job = executor.map_reduce(two_rows, range(count), rows_of, shuffle=shuffle, show_progress=False)
+            executor.get_result(job)
+            return time.perf_counter() - started
 
     def _spun_here(self, functions: int) -> list[Any]:
         """The same loop on warm workers of this machine, all at once as there."""

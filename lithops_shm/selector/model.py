@@ -195,6 +195,8 @@ def predict_remote(
         ("invocations", calls * rates.invoke_s / rates.invocations_at_once, "start"),
         ("stages", rates.stage_s * (2 if plan.partitions else 1), "start"),
     ]
+    if plan.partitions:
+        starting.append(("functions connect", rates.shuffle_s + p * rates.shuffle_function_s, "start"))
     if job.input_place != "remote":
         starting.append(("upload", nbytes / rates.upload_bps, "data"))
     working = [

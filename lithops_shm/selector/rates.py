@@ -127,6 +127,9 @@ class RemoteRates:
         New functions that come up in a second (AWS documentation: 1,000 in 10 s).
     stage_s:
         Until the client knows that a stage is over, and what it takes whatever its size.
+    shuffle_s, shuffle_function_s:
+        What a shuffle takes beyond that, whatever its size: connections, the manifest. In all, and for each function
+        beside others; on Lambda they share nothing, elsewhere the CPUs of a machine.
     invoke_s:
         The client's time for one call's invocation; `invocations_at_once` go side by side.
     read_bps, write_bps:
@@ -148,6 +151,8 @@ class RemoteRates:
     start_s: float = 1.5
     starts_per_s: float = 100.0
     stage_s: float = 2.0
+    shuffle_s: float = 1.0
+    shuffle_function_s: float = 0.001
     invoke_s: float = 0.05
     invocations_at_once: int = 64
     read_bps: float = 80 * MiB

@@ -24,7 +24,7 @@ from lithops_shm.selector.calibration import LOCAL, Calibration, load_calibratio
 from lithops_shm.selector.rates import LAMBDA, MEASURED_SPREAD, LocalRates, RemoteRates
 
 OF_STORAGE = {"latency_s", "read_bps", "write_bps", "total_bps", "upload_bps", "reads_per_s", "writes_per_s"}
-OF_FUNCTIONS = {"start_s", "starts_per_s", "stage_s", "invoke_s", "cpu"}
+OF_FUNCTIONS = {"start_s", "starts_per_s", "stage_s", "shuffle_s", "shuffle_function_s", "invoke_s", "cpu"}
 
 
 @pytest.fixture
