@@ -158,7 +158,7 @@ kept = []
 
 @pytest.fixture(scope="module")
 def wide():
-    pathlib.Path({memory!r}, "lithops-shm-leak-{token}").mkdir()
+    pathlib.Path({memory!r}, f"lithops-shm-test-{{os.getpid()}}-{token}").mkdir()
 
 @pytest.fixture
 def narrow(tmp_path):
@@ -199,10 +199,11 @@ def test_a_run_of_pytest_reports_them(tmp_path: Path, processes: list[str]) -> N
         str(tmp_path),
     ]
     run = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
-    (MEMORY / f"lithops-shm-leak-{token}").rmdir()
+    (left,) = MEMORY.glob(f"lithops-shm-test-*-{token}")
+    left.rmdir()
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     for name in ("passes", "fails", "is_skipped_late"):
         assert f"ERROR at teardown of test_that_{name} " in run.stdout, run.stdout
         assert f"/test_that_{name}0/file" in run.stdout
     assert "1 failed, 2 passed, 1 skipped, 3 errors" in run.stdout
-    assert f"left behind at the end of all tests: shared_memory: {MEMORY}/lithops-shm-leak-{token}" in run.stdout
+    assert f"left behind at the end of all tests: shared_memory: {left}" in run.stdout

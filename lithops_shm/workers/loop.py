@@ -230,6 +230,9 @@ class Loop:
                 self._unfit = fields[0]
             elif kind == "warm":
                 self._warm = True
+                for worker in self._workers.values():
+                    if worker.silent and worker.deadline is not None:
+                        worker.deadline = min(worker.deadline, time.monotonic() + _SILENT_S)
             elif kind == "forked":
                 self._workers[fields[0]].pid = fields[1]
                 self._dispatcher.worker_ready(fields[0])

@@ -8,7 +8,7 @@ READERS = """
 import json, sys
 import lithops
 
-CALLS = 24
+CALLS = 16
 
 def read(number, storage):
     # Right at the start, as the first thing: then Lithops' parent process is at the same connection.
@@ -39,4 +39,4 @@ def test_a_connection_shared_across_a_fork_never_returns_wrong_data(
     for name in ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"):
         environment[name] = "when_required"  # rclone does not understand the others
     answer = run(READERS, rclone_server.url, new_bucket(rclone_server.url), ACCESS_KEY, SECRET_KEY)
-    assert answer.splitlines()[-1] == "[24, 24]"
+    assert answer.splitlines()[-1] == "[16, 16]"
