@@ -9,6 +9,7 @@ import argparse
 import os
 import platform
 import re
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,18 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
+def yardstick() -> str:
+    """How fast the machine is at what needs no explanation; times of others are to be read beside it."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        total = 0
+        for number in range(10_000_000):
+            total += number
+        times.append(time.perf_counter() - started)
+    return f"10,000,000 additions in a loop of Python take {statistics.median(times):.2f} s here"
+
+
 def versions() -> str:
     names = ("lithops-shm", "lithops", "pyarrow", "pandas", "numpy")
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)])
@@ -74,7 +87,8 @@ def part(room: str, measured: list[Figure], command: str) -> str:
     """The section of a room: how it was measured, its table, and what there is to say of each row."""
     date = datetime.now(timezone.utc).date().isoformat()
     notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
-    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine()}\n- Versions: {versions()}"
+    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine()}\n- Yardstick: {yardstick()}\n"
+    how += f"- Versions: {versions()}"
     return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
 
 
