@@ -59,6 +59,10 @@ class DatasetError(SeerError, OSError):
 
     code = "SEER-DATASET"
 
+    def __init__(self, where: str, reason: str, todo: str) -> None:
+        super().__init__()  # OSError takes three arguments for a number, a text and the name of a file
+        self.args = where, reason, todo
+
     def __str__(self) -> str:
         where, reason, todo = self.args
         return f"{where}: {reason}; {todo}"
