@@ -1,0 +1,1 @@
+"""Where rows come from and go to: objects of files and storages, formats, pieces to read, parts to write."""
