@@ -42,6 +42,12 @@ _LEAST_SPREAD = 0.05
 _WAIT_S = 5.0  # for another process that is writing
 
 
+_Learnt = dict[str, tuple[dict[str, float], float | None]]
+_State = tuple[str | int | None, ...]
+# What the file says, for as long as it does not change: learning takes longer than deciding.
+_learnt: dict[_State, _Learnt] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One job that ran: seconds predicted and seconds it took."""
@@ -140,6 +146,23 @@ class History:
 
     def corrections(self, backend: str | None, storage: str | None) -> Correct:
         """What multiplies the terms of each place, learnt from its latest runs; remote ones on these backends."""
+        state = self._state(backend, storage)
+        learnt = _learnt.get(state)
+        if learnt is None:
+            learnt = self._learn(backend, storage)
+            if not self.trouble:
+                _learnt.clear()
+                _learnt[state] = learnt
+
+        def correct(place: str, terms: tuple[Term, ...]) -> tuple[Term, ...]:
+            if place not in learnt:
+                return terms
+            multipliers, spread = learnt[place]
+            return tuple(_corrected(term, multipliers[term.group], spread) for term in terms)
+
+        return correct
+
+    def _learn(self, backend: str | None, storage: str | None) -> _Learnt:
         of_place = {"local": self.runs(_LATEST, place="local")}
         if self.trouble:
             logger.warning("%s", self.trouble)
@@ -150,14 +173,15 @@ class History:
             if runs:
                 found = factors(runs)
                 learnt[place] = found, _spread(runs, found)
+        return learnt
 
-        def correct(place: str, terms: tuple[Term, ...]) -> tuple[Term, ...]:
-            if place not in learnt:
-                return terms
-            multipliers, spread = learnt[place]
-            return tuple(_corrected(term, multipliers[term.group], spread) for term in terms)
-
-        return correct
+    def _state(self, *of: str | None) -> _State:
+        """Changes when the file does."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return (self.path, *of)
+        return (self.path, found.st_ino, found.st_size, found.st_mtime_ns, *of)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
