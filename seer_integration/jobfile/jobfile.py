@@ -11,7 +11,7 @@ from lithops_shm.cli.configuration import load
 from lithops_shm.selector import JobProfile
 from seer_integration.dag import Graph, StageName
 from seer_integration.errors import JobFileError, PlanError
-from seer_integration.operations import Collect, Operation
+from seer_integration.operations import Collect, Operation, Write
 
 __all__ = ["JobFile", "Stage"]
 
@@ -70,8 +70,14 @@ class JobFile:
 
     @property
     def collected(self) -> tuple[StageName, ...]:
-        """The stages that have a result: those with a Collect."""
-        return tuple(stage.name for stage in self.stages if any(isinstance(each, Collect) for each in stage.operations))
+        """The stages that have a result: those with a Collect, and last ones that write nothing."""
+        children = self.graph().children
+        return tuple(
+            stage.name
+            for stage in self.stages
+            if any(isinstance(each, Collect) for each in stage.operations)
+            or not (children[stage.name] or any(isinstance(each, Write) for each in stage.operations))
+        )
 
     def graph(self) -> Graph:
         """Its stages, checked against each other; raises JobFileError."""

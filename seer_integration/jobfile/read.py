@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -33,6 +34,7 @@ __all__ = ["read"]
 
 _SECTIONS = ("name", "parameters", "stages", "confidential", "policy", "profile", "storage", "lithops")
 _OF_STAGES = ("after", "operations")
+_JOB_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
 def read(file: str | os.PathLike[str], parameters: Mapping[str, str] | None = None) -> JobFile:
@@ -83,7 +85,7 @@ class _Reader:
         job = JobFile(
             self._path,
             self._stages(filled.get("stages")),
-            self._text("name", filled.get("name")),
+            self._job_name(filled.get("name")),
             self._confidential(filled.get("confidential")),
             self._policy(filled.get("policy")),
             self._profile(filled.get("profile")),
@@ -142,6 +144,12 @@ class _Reader:
         if not found:
             self._mistakes.add(node, f"`{name}` is not a text")
         return found
+
+    def _job_name(self, node: yaml.Node | None) -> str | None:
+        name = self._text("name", node)
+        if name and not _JOB_NAME.fullmatch(name):  # it becomes a part of the names of objects
+            self._mistakes.add(node, f"the name {name!r} is not of letters, digits, '-', '_' and '.', 40 at most")
+        return name
 
     def _confidential(self, node: yaml.Node | None) -> bool:
         if node is None or is_null(node) or lacks(node):

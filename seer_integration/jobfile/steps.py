@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -143,11 +142,9 @@ def _check_expressions(operation: Operation, nodes: dict[str, yaml.Node]) -> Non
             raise _Wrong(node, f"{written!r} {error.args[3]}") from None
 
 
-@cache
 def _hints(kind: type[Operation]) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-@cache
 def _required(kind: type[Operation]) -> frozenset[str]:
     return frozenset(field.name for field in fields(kind) if field.default is MISSING)

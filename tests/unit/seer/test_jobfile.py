@@ -85,6 +85,8 @@ def test_stages_have_names_or_numbers_and_know_their_lines(path: Path) -> None:
     assert job.stages[2].operations == (Join("shop"), Collect())
     assert job.stages[2].lines == (9, 10)
     assert job.collected == ("joined",)
+    assert made(path, JOIN.replace("- Collect", "- Distinct")).collected == ("joined",)
+    assert made(path, JOIN.replace("- Collect", "- Write: out")).collected == ()
     assert list(job.graph().children[1]) == ["joined"]
 
 
@@ -127,7 +129,7 @@ def test_aggregates_and_indexes(path: Path) -> None:
 
 def test_the_rest_of_the_job(path: Path) -> None:
     text = """
-name: a name
+name: a-name
 confidential: true
 policy: fastest
 profile: {deadline_s: 60, input_bytes: 5 GB}
@@ -135,7 +137,7 @@ storage: minio
 lithops: {lithops: {backend: shm}, minio: {endpoint: here}}
 """
     job = made(path, stage() + text)
-    assert (job.name, job.confidential, job.policy) == ("a name", True, "fastest")
+    assert (job.name, job.confidential, job.policy) == ("a-name", True, "fastest")
     assert job.profile is not None
     assert (job.profile.deadline_s, job.profile.input_bytes) == (60, 5_000_000_000)
     wanted = {"lithops": {"backend": "shm", "storage": "minio"}, "minio": {"endpoint": "here"}}
@@ -282,6 +284,7 @@ stages:
         ("a: b\nc: \x07\n", 2, "is not allowed in YAML"),
         ("[" * 1_000, 0, "nested too deeply"),
         ("confidential: !!bool x\n" + stage(), 1, ""),
+        ("name: a name\n" + stage(), 1, "is not of letters"),
         ("lithops: [a]\n" + stage(), 1, "neither a configuration nor the path"),
     ],
 )
