@@ -21,7 +21,7 @@ from lithops_shm.shuffle.media import Medium, S3Settings
 from lithops_shm.shuffle.spec import Shuffle
 from lithops_shm.store import Store
 
-__all__ = ["start"]
+__all__ = ["medium_of", "start"]
 
 PREFIX = "lithops-shm.shuffles"
 
@@ -79,7 +79,7 @@ def start(
     place = Place(
         shuffle_id,
         shuffle,
-        _medium(executor, settings.shuffle_engine),
+        medium_of(executor),
         f"{PREFIX}/{shuffle_id}",
         Encoding(settings.shuffle_format, settings.shuffle_compression),
         taken[0],
@@ -97,8 +97,9 @@ def start(
     return Partitions(MapReduce(own, place, work, slots, _store_bytes(executor), Progress(show_progress)))
 
 
-def _medium(executor: Any, engine: str) -> Medium:
+def medium_of(executor: Any) -> Medium:
     """Where the objects of a shuffle of this executor go: to its storage, by the quickest way there is."""
+    engine = shuffle_settings(executor.config.get(SECTION)).shuffle_engine
     backend = executor.internal_storage.backend
     store = _store(executor)
     if store is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import ClassVar
 
 from seer_integration.errors import OperationError
 
@@ -13,7 +14,15 @@ __all__ = ["Operation"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One step of a stage."""
+    """One step of a stage.
+
+    Attributes
+    ----------
+    is_source:
+        Whether it gives rows that it takes from nobody.
+    """
+
+    is_source: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

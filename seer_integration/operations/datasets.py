@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from seer_integration.errors import OperationError
 from seer_integration.operations.base import Operation
@@ -70,6 +70,7 @@ class Scan(Operation):
     storage: str | None = None
     malformed: str = "fail"
     index: bool = True
+    is_source: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if isinstance(self.file, os.PathLike):
