@@ -114,10 +114,14 @@ class JobFile:
         if isinstance(error.__context__, CycleError):
             circle = error.__context__.args[1]
             return JobFileError(self.file, min(each.line for each in self.stages if each.name in circle), reason)
+        lines: dict[str, list[int]] = {}
         for stage in self.stages:
-            if where == f"stage {stage.name}":
-                return JobFileError(self.file, stage.line, f"{where}: {reason}")
+            lines.setdefault(f"stage {stage.name}", []).append(stage.line)
             for operation, line in zip(stage.operations, stage.lines, strict=True):
-                if where == f"stage {stage.name}, {operation.name}":
-                    return JobFileError(self.file, line, f"{where}: {reason}")
+                lines.setdefault(f"stage {stage.name}, {operation.name}", []).append(line)
+                lines.setdefault(operation.name, []).append(line)
+        # Of several of one name any may be meant: then it is the stage, or nothing.
+        for name in (where, where.rpartition(", ")[0]):
+            if len(lines.get(name, ())) == 1:
+                return JobFileError(self.file, lines[name][0], f"{where}: {reason}")
         return JobFileError(self.file, 0, f"{where}: {reason}")

@@ -8,7 +8,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from seer_integration.errors import JobFileError
+from seer_integration.errors import JobFileError, PlanError
 from seer_integration.jobfile import JobFile, read
 from seer_integration.operations import (
     Aggregate,
@@ -308,6 +308,23 @@ def test_stages_that_do_not_fit_together(path: Path, text: str, line: int, reaso
     ((at, found),) = mistakes(path, text)
     assert at == line
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("stage 1", 2),
+        ("stage joined, Join", 9),
+        ("stage joined, Filter", 6),
+        ("Join", 9),
+        ("Filter", 0),
+        ("stage 3, Filter", 0),
+        ("the job", 0),
+    ],
+)
+def test_errors_of_the_plan_are_at_the_line_they_name(path: Path, where: str, line: int) -> None:
+    job = made(path, JOIN.replace("- Collect", "- Filter: a > 1\n      - Filter: b > 1"))
+    assert job.located(PlanError(where, "a reason")).args == (str(path), line, f"{where}: a reason")
 
 
 def test_a_file_that_is_not_there(path: Path) -> None:
