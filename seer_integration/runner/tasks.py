@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import OrderedDict
@@ -166,7 +167,7 @@ class _Here:
 
     @cached_property
     def places(self) -> Places:
-        return places_of_worker()
+        return places_of_worker(json.loads(os.environ["LITHOPS_CONFIG"])["lithops"]["storage"])
 
     def close(self) -> None:
         self._exchanges.clear()
