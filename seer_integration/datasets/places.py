@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import glob
 import json
 import os
@@ -27,10 +28,11 @@ from seer_integration.datasets.location import Location, Stored, fixed_part, is_
 from seer_integration.datasets.ranged import RangedFile
 from seer_integration.errors import DatasetError, SeerError
 
-__all__ = ["Location", "Places", "Stored", "location_of", "places_of_worker"]
+__all__ = ["AHEAD", "Location", "Places", "Stored", "location_of", "places_of_worker"]
 
 _S3 = ("aws_s3", "minio")
-_AHEAD = 256 << 10  # at 100 MB/s and 10 ms a request, what is fetched in less time than a request takes
+AHEAD = 256 << 10
+"""Bytes to read at least of a storage that takes its time: at 100 MB/s in less of it than a request of 10 ms does."""
 _NEIGHBOURS = 1000  # names to compare a missing one with: one page of S3's listings
 
 _TODO = {
@@ -134,16 +136,9 @@ class Places:
         DatasetError
             When there is no such object, or it cannot be read.
         """
-        return pa.PythonFile(self.ranged(location, nbytes, self.read), mode="r")
-
-    def ranged(
-        self, location: Location, nbytes: int | None, read: Callable[[Location, int, int], pa.Buffer]
-    ) -> RangedFile:
-        """As :meth:`open`, by another way to read, and as Python knows files."""
-        if nbytes is None:
-            nbytes = self.existing(location).nbytes
-        ahead = 0 if self.maps(location) else _AHEAD
-        return RangedFile(lambda start, stop: read(location, start, stop), nbytes, ahead)
+        size = self.existing(location).nbytes if nbytes is None else nbytes
+        ahead = 0 if self.maps(location) else AHEAD
+        return pa.PythonFile(RangedFile(lambda start, stop: self.read(location, start, stop), size, ahead), mode="r")
 
     def existing(self, location: Location) -> Stored:
         """As :meth:`head`; raises DatasetError, which names the nearest, when there is no such object."""
@@ -307,10 +302,24 @@ class Places:
             raise DatasetError(where, error.strerror or str(error), todo) from error
 
 
-def places_of_worker() -> Places:
-    """Those of a worker, by the configuration of its job; close it."""
+def places_of_worker(default_storage: str) -> Places:
+    """Those of a worker, by the configuration of its job; close it.
+
+    Parameters
+    ----------
+    default_storage:
+        The job's: it is opened as the job has it.
+    """
+    from lithops_shm.plugin.calls import storage_of_worker  # loads Lithops, which a worker has loaded
+
     stack = ExitStack()
-    return Places(stack.enter_context(storages_of(json.loads(os.environ["LITHOPS_CONFIG"]))), stack.close)
+    others = stack.enter_context(storages_of(json.loads(os.environ["LITHOPS_CONFIG"])))
+
+    @functools.cache
+    def storage_of(name: str) -> Any:
+        return storage_of_worker().storage if name == default_storage else others(name)
+
+    return Places(storage_of, stack.close)
 
 
 def _open(storage: Any, name: str, bucket: str) -> ObjectStore:
