@@ -1,8 +1,8 @@
 """The index of a dataset, ``_INDEX``: what its objects hold, row group by row group.
 
 A line of text, which has the CRC-32 of what follows: an Arrow IPC stream. Arrow, since bounds have to come back
-exactly: dates, decimals, bytes, large integers. An object is known by its size and version, so that of one that has
-changed nothing is said.
+exactly: dates, decimals, bytes, large integers. An object is known by its size and version, and by how it was read, so
+that of one that has changed, or is read otherwise now, nothing is said.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 
 from seer_integration.datasets.location import Stored
-from seer_integration.datasets.statistics import Statistics, has_bounds
+from seer_integration.datasets.statistics import Statistics, alike, has_bounds
 from seer_integration.expressions import ColumnStatistics
+from seer_integration.operations import Scan
 
-__all__ = ["INDEX", "Block", "Index", "Indexed"]
+__all__ = ["INDEX", "Block", "Index", "Indexed", "manner_of"]
 
 INDEX = "_INDEX"
 _MARK = "lithops-shm-index 1"
@@ -47,9 +48,20 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """An object as it was when it was indexed, and its blocks, all of them."""
+    """An object as it was when it was indexed.
+
+    Parameters
+    ----------
+    stored:
+        Its key, size and version.
+    manner:
+        How it was read, by :func:`manner_of`.
+    blocks:
+        All of its rows.
+    """
 
     stored: Stored
+    manner: str
     blocks: tuple[Block, ...]
 
 
@@ -68,10 +80,11 @@ class Index:
     schema: pa.Schema
     objects: Mapping[str, Indexed]
 
-    def of(self, stored: Stored) -> Indexed | None:
+    def of(self, stored: Stored, manner: str) -> Indexed | None:
         """What is known of an object as it is now; ``None`` when it has changed, or has no version to tell."""
         found = self.objects.get(stored.key)
-        return found if found is not None and stored.version and found.stored == stored else None
+        same = found is not None and stored.version and (found.stored, found.manner) == (stored, manner)
+        return found if same else None
 
     def dump(self, prefix: str) -> bytes:
         """As bytes, with the names of objects from a prefix on, so that all of it can be moved."""
@@ -80,6 +93,7 @@ class Index:
             "key": pa.array([each.stored.key.removeprefix(prefix) for each, _ in rows], pa.large_string()),
             "nbytes": pa.array([each.stored.nbytes for each, _ in rows], pa.int64()),
             "version": pa.array([each.stored.version for each, _ in rows], pa.string()),
+            "manner": pa.array([each.manner for each, _ in rows], pa.string()),
             "group": pa.array([block.group for _, block in rows], pa.int32()),
             "rows": pa.array([block.rows for _, block in rows], pa.int64()),
         }
@@ -104,17 +118,29 @@ class Index:
         return f"{_MARK} {zlib.crc32(data):08x}\n".encode() + data
 
     @classmethod
-    def load(cls, data: bytes, prefix: str, columns: Collection[str] | None = None) -> Index | None:
-        """Read what :meth:`dump` wrote, of some columns or of all; ``None`` when it is something else, or damaged."""
+    def load(cls, data: bytes, prefix: str, wanted: pa.Schema | None = None) -> Index | None:
+        """Read what :meth:`dump` wrote; ``None`` when it is something else, or damaged.
+
+        Parameters
+        ----------
+        wanted:
+            The columns, without those that are read as something else than what was indexed; ``None`` for all.
+        """
         head, _, body = bytes(data).partition(b"\n")
         if head != f"{_MARK} {zlib.crc32(body):08x}".encode():
             return None
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
             table = reader.read_all()
-        names = enumerate(json.loads(table.schema.metadata[_COLUMNS]))
-        numbers = {name: at for at, name in names if columns is None or name in columns}
-        schema = pa.schema([(name, table.schema.field(f"{at}.least").type) for name, at in numbers.items()])
-        return cls(schema, _objects(table, prefix, numbers))
+        names = json.loads(table.schema.metadata[_COLUMNS])
+        types = {name: table.schema.field(f"{number}.least").type for number, name in enumerate(names)}
+        if wanted is not None:
+            types = {
+                name: kind
+                for name, kind in types.items()
+                if name in wanted.names and (pa.types.is_null(kind) or alike(kind, wanted.field(name).type))
+            }
+        numbers = {name: names.index(name) for name in types}
+        return cls(pa.schema(list(types.items())), _objects(table, prefix, numbers))
 
     def with_objects(self, others: Iterable[Indexed], schema: pa.Schema) -> Index:
         """This and what is known of other objects, which takes the place of what was known of the same ones."""
@@ -126,21 +152,27 @@ class Index:
         return Index(pa.schema(list(fields.values())), {**kept, **{each.stored.key: each for each in others}})
 
 
+def manner_of(scan: Scan, form: str) -> str:
+    """All that makes the same bytes other rows, as text; types aside, which are compared."""
+    dialect = [scan.delimiter, scan.quote, scan.header, scan.names] if form == "csv" else []
+    return json.dumps([form, *dialect])
+
+
 _UNKNOWN = ColumnStatistics(least=None, greatest=None, nulls=None, rows=None, values=None)
 
 
 def _objects(table: pa.Table, prefix: str, numbers: Mapping[str, int]) -> dict[str, Indexed]:
-    keys, sizes, versions, groups, rows = (
-        table[name].to_pylist() for name in ("key", "nbytes", "version", "group", "rows")
+    keys, sizes, versions, manners, groups, rows = (
+        table[name].to_pylist() for name in ("key", "nbytes", "version", "manner", "group", "rows")
     )
     statistics = {name: _statistics(table, number) for name, number in numbers.items()}
     blocks: dict[str, list[Block]] = {}
-    stored: dict[str, Stored] = {}
+    found: dict[str, tuple[Stored, str]] = {}
     for row, key in enumerate(prefix + name for name in keys):
-        stored[key] = Stored(key, sizes[row], versions[row])
+        found[key] = Stored(key, sizes[row], versions[row]), manners[row]
         known = {name: each[row] for name, each in statistics.items() if each[row].rows is not None}
         blocks.setdefault(key, []).append(Block(groups[row], rows[row], known))
-    return {key: Indexed(stored[key], tuple(each)) for key, each in blocks.items()}
+    return {key: Indexed(*found[key], tuple(each)) for key, each in blocks.items()}
 
 
 def _statistics(table: pa.Table, number: int) -> list[ColumnStatistics]:
@@ -167,4 +199,4 @@ def _without(indexed: Indexed, names: Collection[str]) -> Indexed:
         Block(each.group, each.rows, {name: kept for name, kept in each.columns.items() if name not in names})
         for each in indexed.blocks
     )
-    return Indexed(indexed.stored, blocks)
+    return Indexed(indexed.stored, indexed.manner, blocks)

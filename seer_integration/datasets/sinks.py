@@ -21,12 +21,13 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from seer_integration.datasets.committed import MANIFEST, Committed, Part, committed, prefix_of
-from seer_integration.datasets.index import INDEX, Block, Index, Indexed
+from seer_integration.datasets.index import INDEX, Block, Index, Indexed, manner_of
 from seer_integration.datasets.location import Location, Stored, is_hidden
 from seer_integration.datasets.places import Places
 from seer_integration.datasets.runs import Run, marker, object_of, part_name, unfinished_by
 from seer_integration.datasets.writers import ENDINGS, carried, check_compression, encoded, refused
 from seer_integration.errors import DatasetError, PlanError
+from seer_integration.operations import Scan
 
 __all__ = ["Part", "Sink", "abandon", "check_schema", "commit", "prepare", "tidy", "write_part"]
 
@@ -299,11 +300,12 @@ def _index_of(dataset: Committed) -> Index | None:
     if all(part.statistics is None for part in dataset.parts):
         return None
     grouped = dataset.format != "csv"
+    manner = manner_of(Scan(MANIFEST, **dataset.read_as), dataset.format)
     objects = {}
     for part in dataset.parts:
         blocks = tuple(
             Block(number if grouped else None, rows, columns)
             for number, (rows, columns) in enumerate(part.statistics or ())
         )
-        objects[part.key] = Indexed(Stored(part.key, part.nbytes, part.version), blocks)
+        objects[part.key] = Indexed(Stored(part.key, part.nbytes, part.version), manner, blocks)
     return Index(dataset.schema, objects)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from seer_integration.expressions import ColumnStatistics
 
-__all__ = ["Statistics", "has_bounds", "merged", "statistics_of"]
+__all__ = ["Statistics", "alike", "has_bounds", "merged", "statistics_of"]
 
 Statistics = Mapping[str, ColumnStatistics]
 
@@ -43,6 +43,14 @@ def has_bounds(kind: pa.DataType) -> bool:
         pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
     )  # fmt: skip
     return any(test(kind) for test in tests)
+
+
+def alike(stored: pa.DataType, read: pa.DataType) -> bool:
+    """Whether what is stored as one type and read as the other is the same to Python, and in the same order."""
+    if not (has_bounds(read) and has_bounds(stored)):
+        return False
+    kinds = (pa.types.is_integer, _is_text, _is_bytes, pa.types.is_date, pa.types.is_time)
+    return stored == read or any(kind(stored) and kind(read) for kind in kinds) or _same_zone(stored, read)
 
 
 def _python_value(scalar: pa.Scalar) -> Any:
@@ -101,3 +109,15 @@ def _merged(every: Sequence[ColumnStatistics]) -> ColumnStatistics:
         rows=rows,
         values=values if values is not None and len(values) <= _FEW else None,
     )
+
+
+def _same_zone(one: pa.DataType, other: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(one) and pa.types.is_timestamp(other) and one.tz == other.tz)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

@@ -147,7 +147,7 @@ def test_a_part_that_is_gone_before_it_is_committed_stops_the_commit(tmp_path: P
 def test_a_part_that_is_gone_later_is_told(tmp_path: Path, places: Places) -> None:
     target = sink(tmp_path)
     os.unlink(ran(target, places, TABLE, TABLE).parts[0].key)
-    with pytest.raises(DatasetError, match="the part 'part-00000-attempt-0-run-one[.]csv', which its manifest lists"):
+    with pytest.raises(DatasetError, match=r"the part 'part-00000-attempt-0-run-one[.]csv', which its manifest lists"):
         objects(target.location, places)
 
 
