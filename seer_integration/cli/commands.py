@@ -1,4 +1,4 @@
-"""What each command does, given its options."""
+"""What each command does, given its options. What only some need is imported there: mistakes should be told at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 from lithops_shm.cli.configuration import load
 from lithops_shm.cli.terminal import escaped, plural, print_json
-from seer_integration.cli.results import printed, written
 from seer_integration.errors import JobFileError, PlanError
 from seer_integration.jobfile import JobFile, read
 from seer_integration.operations import Scan
@@ -20,6 +19,8 @@ __all__ = ["explain", "index", "run", "validate"]
 
 def run(options: argparse.Namespace) -> int:
     """Run the job; print or write what it collects, and its summary; always 0."""
+    from seer_integration.cli.results import printed, written
+
     found = _read(options)
     if options.output is not None and len(found.collected) != 1:
         have = f"those of stages {', '.join(map(str, found.collected))}" if found.collected else "none: add Collect"

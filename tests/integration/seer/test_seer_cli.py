@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -22,20 +20,21 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "jobs"
 
 # Many commands in one process: it is starting one that takes time.
 COMMANDS = """
-import io, json, sys
+import io, json, os, sys
 from contextlib import redirect_stderr, redirect_stdout
 from seer_integration.cli import main
 
 def outcome(arguments):
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = main(arguments)
+        code = main([each.replace("PID", str(os.getpid())) for each in arguments])
     return code, out.getvalue(), err.getvalue()
 
 if __name__ == "__main__":
     print(json.dumps([outcome(arguments) for arguments in json.loads(sys.argv[1])]))
 """
 FUNCTIONS = """
+import os, signal
 import helper
 
 def doubled(frame, by=2):
@@ -44,12 +43,12 @@ def doubled(frame, by=2):
 def broken(frame):
     raise LookupError("of the function")
 
-def blocked(frame, fifo):
-    with open(fifo) as file:
-        file.read()
-    return frame
+def interrupted(frame, client):
+    os.kill(client, signal.SIGINT)
+    signal.pause()
 """
 JOB = """
+parameters: {{client: 0}}
 stages:
   all:
     - Scan: {{file: sales.csv, header: true}}
@@ -96,77 +95,65 @@ def test_jobs_run(run: Callable[..., str], jobs: Callable[[str, str], str], tmp_
     (tmp_path / "terasort.csv").write_text("".join(f"{key},{value}\n" for key, value in rows))
     sales, terasort = str(EXAMPLES / "sales.yaml"), str(EXAMPLES / "terasort.yaml")
     commands = [
-        ["run", sales, "--set", "least=3", "--output", "cities.csv"],
-        ["run", sales, "--rows", "1", "--quiet"],
-        ["run", sales, "--json", "--quiet"],
+        ["run", sales, "--set", "least=3", "--output", "cities.csv", "--json", "--quiet"],
+        ["run", terasort, "--set", "input=terasort.csv", "--quiet"],
+        ["run", jobs("own", "Transform: {action: 'functions_of_the_job:doubled', arguments: {by: 3}}"), "--rows", "1"],
+        ["run", jobs("broken", "Transform: functions_of_the_job:broken"), "--quiet"],
+        [
+            "run",
+            jobs("interrupted", "Transform: {action: 'functions_of_the_job:interrupted', arguments: \"${client}\"}"),
+            "--set",
+            "client={client: PID}",
+        ],
         ["explain", sales],
         ["explain", sales, "--json"],
-        ["run", terasort, "--set", "input=terasort.csv", "--json"],
-        ["run", jobs("own", "Transform: {action: 'functions_of_the_job:doubled', arguments: {by: 3}}"), "--quiet"],
-        ["run", jobs("broken", "Transform: functions_of_the_job:broken"), "--quiet"],
-        ["run", jobs("wrong", "Filter: quantitty > 3")],
-        ["explain", sales, "--config", "none.yaml"],
+        ["explain", jobs("wrong", "Filter: quantitty > 3")],
         ["run", terasort, "--set", "input=terasrot.csv"],
+        ["run", sales, "--config", "none.yaml"],
         ["index", "sorted", "--columns", "0", "--json"],
         ["index", jobs("indexed", "Distinct"), "--columns", "quantity,product"],
     ]
     outcomes = json.loads(run(COMMANDS, json.dumps(commands)))
-    codes = [code for code, _, _ in outcomes]
+    assert [code for code, _, _ in outcomes] == [0, 0, 0, 1, 130, 0, 0, 2, 1, 2, 0, 0], outcomes
     said = [(out, err) for _, out, err in outcomes]
-    assert codes == [0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 1, 0, 0], said
 
-    with open(tmp_path / "cities.csv", newline="") as file:
-        found = [(row["city"], float(row["revenue"]), int(row["sales"])) for row in csv.DictReader(file)]
-    assert found == pytest.approx(sold(3)[:3])
-    assert said[0][0] == "3 rows written to cities.csv\n"
-    assert "seconds" in said[0][1]
-
-    city, revenue, count = sold(2)[0]
-    head, first, last = said[1][0].splitlines()
-    assert head.split() == ["city", "revenue", "sales"]
-    assert first.split() == [city, f"{revenue:.12g}", str(count)]
-    assert last == "(the first 1 of 3 rows)"
-    assert said[1][1] == ""
-
-    summary = json.loads(said[2][0])
+    summary = json.loads(said[0][0])
     assert (summary["schema"], summary["command"], summary["job"]) == (1, "run", sales)
     assert summary["results"] == [{"stage": "cities", "rows": 3, "columns": ["city", "revenue", "sales"]}]
-    assert {each["stage"] for each in summary["stages"]}
-    assert said[2][1] == ""
+    assert (summary["output"], said[0][1]) == ("cities.csv", "")
+    with open(tmp_path / "cities.csv", newline="") as file:
+        found = [(row["city"], float(row["revenue"]), int(row["sales"])) for row in csv.DictReader(file)]
+    assert found == sold(3)[:3]
 
-    assert "sales" in said[3][0]
-    assert json.loads(said[4][0])["plan"] == said[3][0].splitlines()
-
-    assert json.loads(said[5][0])["written"] == [str(tmp_path / "sorted") + "/"]
+    assert said[1] == ("", "")
     parts = json.loads((tmp_path / "sorted" / MANIFEST).read_text())["parts"]
     tables = [pq.read_table(tmp_path / "sorted" / part["key"]) for part in parts]
     assert [tuple(row.values()) for table in tables for row in table.to_pylist()] == sorted(rows)
 
-    assert [line.split()[-1] for line in said[6][0].splitlines()[:3]] == ["twice", "18", "18"]
-    assert "LookupError: of the function" in said[7][1]
-    assert ", line 5: " in said[8][1]
-    assert "did you mean 'quantity'?" in said[8][1]
-    assert said[9][1] == "seer_integration: there is no configuration file none.yaml\n"
-    assert "terasrot.csv" in said[10][1]
-    assert "'terasort.csv'" in said[10][1]
+    head, row, count = said[2][0].splitlines()
+    assert (head.split()[-1], row.split()[-1], count) == ("twice", "18", "(the first 1 of 2 rows)")
+    assert "seconds" in said[2][1]
+    assert "LookupError: of the function" in said[3][1]
 
-    indexed = json.loads(said[11][0])
+    assert "Traceback" not in said[4][1]
+
+    assert "exchanged by city" in said[5][0]
+    assert json.loads(said[6][0])["plan"] == said[5][0].splitlines()
+    assert ", line 6: " in said[7][1]
+    assert "did you mean 'quantity'?" in said[7][1]
+    assert "did you mean terasort.csv" in said[8][1]
+    assert said[9][1] == "seer_integration: there is no configuration file none.yaml\n"
+
+    indexed = json.loads(said[10][0])
     assert (indexed["command"], indexed["columns"], indexed["rows"]) == ("index", ["0"], 1000)
     assert Path(indexed["index"]).is_file()
-    assert "quantity, product of 1 objects, 300 rows" in said[12][0]
+    assert "quantity, product of 1 objects, 300 rows" in said[11][0]
 
 
-def test_ctrl_c(jobs: Callable[[str, str], str], environment: dict[str, str], tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    job = jobs("blocked", f"Transform: {{action: 'functions_of_the_job:blocked', arguments: {{fifo: '{fifo}'}}}}")
-    command = [sys.executable, "-m", "seer_integration", "run", job]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE)
-    with open(fifo, "w"):  # which waits until the function runs
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+def test_it_is_a_module(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "seer_integration", "--help"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "usage: python -m seer_integration" in done.stdout
 
 
 def code(*arguments: Any) -> int:
