@@ -112,14 +112,22 @@ def _fit(operands: list[Expression], kinds: list[Any], places: list[int], takes:
         raise PlanError(str(written), f"takes {takes}, not {_listed(known)}")
     default = {NUMBERS: pa.int64(), TEXTS: pa.large_string(), CONDITIONS: pa.bool_(), DAYS: pa.date32()}
     missing = known[0] if known else default.get(takes, pa.null())
-    if found == {"number"} and any(map(pa.types.is_floating, known)):
-        missing = pa.float64()
-        wide = True
-    else:
-        wide = False
+    wide = _wide([operands[place] for place in places], [kinds[place] for place in places])
     for place in places:
-        target = missing if wide or pa.types.is_null(kinds[place]) else kinds[place]
+        target = wide or (missing if pa.types.is_null(kinds[place]) else kinds[place])
         operands[place], kinds[place] = _cast(operands[place], kinds[place], target), target
+
+
+def _wide(operands: list[Expression], kinds: list[Any]) -> Any:
+    """The type that numbers of several kinds have to be made, where Arrow would make it one that does not hold all."""
+    if any(map(pa.types.is_floating, kinds)):
+        return pa.float64()
+    if pa.uint64() not in kinds:
+        return None
+    signed = [each for each, kind in zip(operands, kinds, strict=True) if pa.types.is_signed_integer(kind)]
+    if all(isinstance(each, Literal) and each.value >= 0 for each in signed):
+        return pa.uint64() if all(map(pa.types.is_integer, kinds)) else None
+    return pa.decimal128(20, 0) if all(map(pa.types.is_integer, kinds)) else None
 
 
 def _cast(operand: Expression, kind: Any, target: Any) -> Expression:
@@ -127,8 +135,10 @@ def _cast(operand: Expression, kind: Any, target: Any) -> Expression:
         return operand
     if isinstance(operand, Literal) and operand.value is None:
         return Literal(None, target)
-    if isinstance(operand, Literal) and pa.types.is_floating(target):
+    if isinstance(operand, Literal) and kind == pa.int64() and pa.types.is_float64(target):
         return Literal(float(operand.value), target)
+    if isinstance(operand, Literal) and kind == pa.int64() and target == pa.uint64() and operand.value >= 0:
+        return Literal(operand.value, target)
     return Cast(operand, target)
 
 

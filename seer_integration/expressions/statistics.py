@@ -130,8 +130,8 @@ def _of_values(expression: Expression, statistics: Mapping[str, ColumnStatistics
         return None
     (name,) = columns
     found = statistics.get(name)
-    if found is None or found.values is None:
-        return None
+    if found is None or found.values is None or any(getattr(each, "nanosecond", 0) for each in found.values):
+        return None  # not known; or times that Arrow would make of pandas' without their nanoseconds
     values: list[Any] = list(found.values) if found.nulls == 0 else [*found.values, None]
     try:
         table = pa.table({name: pa.array(values)})

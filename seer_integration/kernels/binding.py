@@ -91,7 +91,10 @@ def _bound(operation: Operation, schemas: Sequence[Any]) -> Operation:
     if isinstance(operation, Select):
         return replace(operation, columns=_names(operation.columns, schema))
     if isinstance(operation, Aggregate):
-        values = {name: (function, _names(columns, schema)) for name, (function, columns) in operation.values.items()}
+        values = {
+            name: (function, _names(columns, schema)) if columns else function
+            for name, (function, columns) in operation.values.items()
+        }
         return replace(operation, by=_names(operation.by, schema), values=values)
     parameter = _NAMED.get(type(operation))
     given = getattr(operation, parameter) if parameter else None

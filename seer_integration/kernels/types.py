@@ -46,9 +46,13 @@ def common_type(left: Any, right: Any) -> Any:
             return None
     schemas = [pa.schema([("it", kind)]) for kind in (left, right)]
     try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return None
+    if types.is_decimal128(kind) and (types.is_integer(left) or types.is_integer(right)):
+        # Arrow leaves no room for all integers of 64 bits, which have up to 20 digits.
+        return pa.decimal128(38, kind.scale) if kind.scale <= 38 - 20 else pa.decimal256(76, kind.scale)
+    return kind
 
 
 def key_column(column: Any, kind: Any = None) -> Any:
