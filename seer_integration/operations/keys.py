@@ -126,7 +126,7 @@ class Aggregate(Operation):
         """As (function, columns)."""
         if not isinstance(name, str) or not name:
             raise OperationError(self.name, "values", name, "is no name of a column")
-        if value == "count":
+        if value in ("count", ("count", ())):
             return "count", ()
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
             raise OperationError(self.name, name, value, "is not a pair such as ('sum', 'price')")

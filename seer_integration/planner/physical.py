@@ -28,8 +28,10 @@ from seer_integration.operations import (
     Write,
 )
 from seer_integration.operations.records import PackPairs, ReducePairs, Values
+from seer_integration.planner.alike import hash_of
 from seer_integration.planner.logical import Node
 from seer_integration.planner.plan import (
+    Align,
     BroadcastJoin,
     CachedInput,
     Edge,
@@ -184,6 +186,10 @@ class _Planner:
             return _Flow((_Tip(stage, -1),), 0, None)
         flow = inputs[0]
         if isinstance(operation, Union):
+            if node.schema is not None:
+                inputs = [
+                    each if each.schema == node.schema else self._then(each, Align(node.schema)) for each in inputs
+                ]
             tips = tuple(tip for each in inputs for tip in each.tips)
             return _Flow(tips, sum(each.nbytes for each in inputs), node.schema)
         if isinstance(operation, Join):
@@ -287,7 +293,8 @@ class _Planner:
             return replace(self._then(left, BroadcastJoin(join, kept)), nbytes=left.nbytes + right.nbytes)
         partitions = self._asked(node) or self._partitions_for(left.nbytes + right.nbytes)
         on, right_on = tuple(join.on), tuple(join.right_on or join.on)
-        shuffles = [Shuffle(by=on, partitions=partitions), Shuffle(by=right_on, partitions=partitions)]
+        kind = hash_of(left.schema, right.schema, on, right_on)
+        shuffles = [Shuffle(by=key, kind=kind, partitions=partitions) for key in (on, right_on)]
         met = self._exchanged([left, right], shuffles, on)
         return self._then(met, ShuffledJoin(join))
 

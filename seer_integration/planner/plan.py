@@ -14,6 +14,7 @@ from seer_integration.expressions import Expression
 from seer_integration.operations import Aggregate, Join, Operation, Write
 
 __all__ = [
+    "Align",
     "BroadcastJoin",
     "CachedInput",
     "Edge",
@@ -65,6 +66,13 @@ class ShuffledJoin(Operation):
     """Join the two tables of a partition."""
 
     join: Join
+
+
+@dataclass(frozen=True)
+class Align(Operation):
+    """Give rows the columns of a schema, in its order and of its types."""
+
+    schema: pa.Schema
 
 
 @dataclass(frozen=True)

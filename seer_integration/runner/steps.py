@@ -21,7 +21,7 @@ from seer_integration.operations import (
     Transform,
 )
 from seer_integration.operations.records import RecordOperation
-from seer_integration.planner.plan import BroadcastJoin, FinalAggregate, PartialAggregate, ShuffledJoin, Step
+from seer_integration.planner.plan import Align, BroadcastJoin, FinalAggregate, PartialAggregate, ShuffledJoin, Step
 
 __all__ = ["Rows", "stepped"]
 
@@ -78,6 +78,10 @@ def _done(operation: Operation, rows: Rows, task: int, kept: Callable[[int], pa.
         left, right = (rows, kept(operation.kept)) if isinstance(operation, BroadcastJoin) else rows
         join = operation.join
         return kernels.join(left, right, tuple(join.on), tuple(join.right_on or join.on), join.how, join.suffix)
+    if isinstance(operation, Align):
+        # Columns that nobody needs may have been left out.
+        present = pa.schema([field for field in operation.schema if field.name in rows.schema.names])
+        return kernels.aligned(rows, present)
     assert isinstance(operation, RecordOperation), operation.name
     return operation.apply(rows, task)
 
