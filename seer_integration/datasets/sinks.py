@@ -13,6 +13,7 @@ and is left alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from lithops_shm.sizes import size
 from seer_integration.datasets.committed import MANIFEST, Committed, Part, committed, prefix_of
 from seer_integration.datasets.index import INDEX, Block, Index, Indexed, manner_of
 from seer_integration.datasets.location import Location, Stored, is_hidden
@@ -129,7 +131,7 @@ def write_part(
     Raises
     ------
     DatasetError
-        When it cannot be written, or a table has other columns.
+        When it cannot be written, as for lack of space, or a table has other columns.
     """
     where = sink.at(part_name(task, attempt, sink.job, ENDINGS[sink.format]))
     try:
@@ -138,7 +140,13 @@ def write_part(
         todo = "give all parts the same columns, of types and values the format has; Parquet has most"
         reason = f"the rows of task {task} cannot be written as {sink.format}: {error}"
         raise DatasetError(str(where), reason, todo) from error
-    nbytes = places.put(where, found.pieces)
+    try:
+        nbytes = places.put(where, found.pieces)
+    except DatasetError as error:
+        if getattr(error.__cause__, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = f"{error.args[1]}: a part of {size(sum(map(len, found.pieces)))} was to be written"
+        raise DatasetError(str(where), reason, error.args[2]) from error
     statistics = tuple(found.statistics) if sink.index else None
     return Part(where.key, found.rows, nbytes, task, attempt, found.schema, statistics)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 
 import pyarrow as pa
 
@@ -13,8 +14,9 @@ from seer_integration.datasets.index import Block, manner_of
 from seer_integration.datasets.location import Location, Stored
 from seer_integration.datasets.places import Places
 from seer_integration.datasets.sources import Survey
+from seer_integration.datasets.statistics import Statistics
 from seer_integration.errors import DatasetError
-from seer_integration.expressions import Expression, Opaque, bind, may_match
+from seer_integration.expressions import ColumnStatistics, Expression, Opaque, bind, may_match
 from seer_integration.skipping.footers import blocks_of, footer
 from seer_integration.skipping.place import read_index
 
@@ -23,6 +25,8 @@ __all__ = ["Pruned", "prune"]
 # Footers are asked for by so many threads, and of so many objects at most: at two requests of 20 ms each, 5 s.
 _THREADS = 16
 _MOST_FOOTERS = 2000
+
+_Judge = Callable[[Statistics], bool]
 
 
 @dataclass(frozen=True)
@@ -91,19 +95,20 @@ def prune(survey: Survey, where: Expression, places: Places, *, index: Location 
     where, _ = bind(where, survey.source.schema)
     columns = frozenset() if isinstance(where, Opaque) else where.columns or frozenset()
     left = [_Left(each, columns) for each in survey.objects]
+    may = _judge(where)
     means = []
     known = read_index(survey, places, columns, index) if columns else None
     if known is not None:
         means.append("the index")
         manner = manner_of(survey.source.scan, survey.source.format)
         found = [known.of(each.stored, manner) for each in left]
-        left = _narrowed(left, [None if each is None else each.blocks for each in found], where)
+        left = _narrowed(left, [None if each is None else each.blocks for each in found], may)
     asked = sum(1 for each in left if each.unknown) if survey.source.format == "parquet" else 0
     if 0 < asked <= _MOST_FOOTERS:
         means.append("Parquet's statistics")
         with ThreadPoolExecutor(min(asked, _THREADS), thread_name_prefix="seer-footers") as threads:
             footers = threads.map(lambda each: _footer_blocks(each, survey, places) if each.unknown else None, left)
-            left = _narrowed(left, footers, where)
+            left = _narrowed(left, footers, may)
     return Pruned(
         {each.stored.key: None if each.groups is None else sorted(each.groups) for each in left},
         len(survey.objects),
@@ -113,16 +118,39 @@ def prune(survey: Survey, where: Expression, places: Places, *, index: Location 
     )
 
 
-def _narrowed(left: Sequence[_Left], blocks: Iterable[Sequence[Block] | None], where: Expression) -> list[_Left]:
+def _judge(where: Expression) -> _Judge:
+    """As :func:`may_match` for one expression and many blocks.
+
+    Values are looked at last, and the same ones once: computing an expression of them takes a millisecond.
+    """
+
+    @cache
+    def by_values(listed: frozenset[tuple[str, ColumnStatistics]]) -> bool:
+        return may_match(where, dict(listed))
+
+    def may(columns: Statistics) -> bool:
+        if not may_match(where, {name: replace(each, values=None) for name, each in columns.items()}):
+            return False
+        listed = frozenset(
+            (name, ColumnStatistics(nulls=0 if each.nulls == 0 else None, values=each.values))
+            for name, each in columns.items()
+            if each.values is not None
+        )
+        return not listed or (by_values(listed) and may_match(where, columns))
+
+    return may
+
+
+def _narrowed(left: Sequence[_Left], blocks: Iterable[Sequence[Block] | None], may: _Judge) -> list[_Left]:
     """What is left when the blocks are gone in which nothing matches."""
-    narrowed = (_matching(each, known, where) if known else each for each, known in zip(left, blocks, strict=True))
+    narrowed = (_matching(each, known, may) if known else each for each, known in zip(left, blocks, strict=True))
     return [each for each in narrowed if each is not None]
 
 
-def _matching(left: _Left, blocks: Sequence[Block], where: Expression) -> _Left | None:
+def _matching(left: _Left, blocks: Sequence[Block], may: _Judge) -> _Left | None:
     rows = sum(block.rows for block in blocks)
     before = [block for block in blocks if left.groups is None or block.group is None or block.group in left.groups]
-    after = [block for block in before if may_match(where, block.columns)]
+    after = [block for block in before if may(block.columns)]
     if not after:
         return None
     unknown = left.unknown - frozenset[str].intersection(*(frozenset(block.columns) for block in after))

@@ -1,10 +1,12 @@
 """Datasets as they are written: which parts count, what is refused, and what is left behind."""
 
 import datetime
+import errno
 import io
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from lithops_shm.placement.storages import storages_of
 from seer_integration.datasets.committed import MANIFEST, Committed, committed, objects
 from seer_integration.datasets.index import INDEX, Index
 from seer_integration.datasets.location import Location, Stored
@@ -455,6 +458,86 @@ def test_a_place_that_cannot_be_written_to_is_told_before_anything_runs(tmp_path
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DatasetError):
         prepare(sink(tmp_path), places)
+
+
+class Full(Places):
+    """A place that has no room for anything."""
+
+    def put(self, location: Location, parts: object) -> int:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        raise DatasetError(str(location), full.strerror, "make room on that file system") from full
+
+
+def test_what_there_is_no_room_for_is_told_with_its_size(tmp_path: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"part-00000-.*: No space left on device: a part of [\d.]+ [KM]iB was to be"
+    ):
+        write_part(sink(tmp_path), 0, 0, [table_of(*range(1000))], None, Full(lambda name: None))
+
+
+class Remote:
+    """As much of a `lithops.Storage` as is used, over a dict; it knows no conditions."""
+
+    backend = "dict"
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def put_object(self, bucket: str, key: str, body: bytes) -> None:
+        self.stored[key] = body
+
+    def get_object(self, bucket: str, key: str, **_: object) -> bytes:
+        return self.stored[key]
+
+    def head_object(self, bucket: str, key: str) -> dict[str, str]:
+        if key not in self.stored:
+            raise StorageNoSuchKeyError(key)
+        return {"content-length": str(len(self.stored[key])), "etag": str(hash(self.stored[key]))}
+
+    def list_objects(self, bucket: str, prefix: str) -> list[dict[str, object]]:
+        found = ((key, body) for key, body in self.stored.items() if key.startswith(prefix))
+        return [{"Key": key, "Size": len(body), "ETag": str(hash(body))} for key, body in found]
+
+    def delete_objects(self, bucket: str, keys: list[str]) -> None:
+        for key in keys:
+            del self.stored[key]
+
+
+class StorageNoSuchKeyError(Exception):
+    """As Lithops' own is known: by its name."""
+
+
+@pytest.fixture(params=["shm", "dict"])
+def storage(request: pytest.FixtureRequest, shm_directory: Path) -> Iterator[Places]:
+    if request.param == "dict":
+        remote = Remote()
+        yield Places(lambda name: remote)
+        return
+    config = {"lithops": {"storage": "shm"}, "shm": {"directory": str(shm_directory)}}
+    with storages_of(config) as storage_of, Places(storage_of) as places:
+        yield places
+    storage_of("shm").storage_handler.store.close()
+
+
+def test_datasets_are_in_storages_as_in_files(storage: Places, request: pytest.FixtureRequest) -> None:
+    name = request.node.callspec.params["storage"]
+    location = Location(name, "bucket", "some/data")
+    first, second, third = (Sink(location, "ipc", None, mode, True, mode) for mode in ("error", "overwrite", "error"))
+    prepare(first, storage)
+    commit(first, written(first, storage, table_of(1), table_of(2)), None, storage)
+    with pytest.raises(DatasetError, match="there is a dataset already, of 2 rows in 2 objects"):
+        prepare(third, storage)
+    prepare(second, storage)
+    late = written(second, storage, table_of(8), attempt=1)
+    dataset = commit(second, written(second, storage, table_of(3)), None, storage)
+    found = objects(location, storage)
+    assert found is not None
+    assert [each.key for each in found[1]] == [part.key for part in dataset.parts]
+    assert late[0].key not in {each.key for each in storage.find(found[0].location, hidden=True)}
+    names = {each.key.removeprefix("some/data/") for each in storage.find(found[0].location, hidden=True)}
+    assert names == {MANIFEST, INDEX, part_name(0, 0, "overwrite", "arrow")}
+    data = pa.BufferReader(storage.read(location.at(found[1][0].key), 0, found[1][0].nbytes))
+    assert pa.ipc.open_file(data).read_all().equals(table_of(3))
 
 
 # --- The manifest ----------------------------------------------------------------------------------------------------
