@@ -1,5 +1,6 @@
 """Job files: what they can say, and that every mistake is named with its line."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from seer_integration.errors import JobFileError, PlanError
 from seer_integration.jobfile import JobFile, read
 from seer_integration.operations import (
+    OPERATIONS,
     Aggregate,
     Collect,
     Distinct,
@@ -363,6 +365,14 @@ def test_the_examples_are_valid_and_short(name: str) -> None:
     file = EXAMPLES / f"{name}.yaml"
     assert read(file, {"input": "x"} if name == "terasort" else {}).stages
     assert len(file.read_text().splitlines()) < 40
+
+
+def test_the_job_file_of_the_documentation_is_valid(path: Path) -> None:
+    documentation = (Path(__file__).parents[3] / "docs" / "seer.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", documentation, re.DOTALL)
+    assert [each.name for each in made(path, text).stages] == ["sales", "shops", "cities"]
+    for name in OPERATIONS:
+        assert f"| `{name}(" in documentation
 
 
 def test_operations_of_several_parents(path: Path) -> None:
