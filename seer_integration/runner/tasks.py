@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -35,8 +36,12 @@ Task = Callable[[int, int, Any], TaskReport]
 def task_of(work: Work) -> Task:
     """The function that Lithops calls for each attempt of a task of a stage."""
 
+    # In texts: Lithops reads the code of all that a function names, and of what that names, for each stage again.
+    here, there = __name__, run_task.__name__
+
     def seer_task(task: int, attempt: int, arguments: Any) -> TaskReport:
-        return run_task(work, task, attempt, arguments)
+        report: TaskReport = getattr(import_module(here), there)(work, task, attempt, arguments)
+        return report
 
     return referring(seer_task, _functions(work))
 
