@@ -78,7 +78,7 @@ def places() -> Iterator[Places]:
         yield opened
 
 
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(tables(), st.lists(conditions(), min_size=5, max_size=5), st.sampled_from(["footers", "index", "both", "ipc"]))
 def test_pruned_and_filtered_is_filtered(places: Places, parts: list[pa.Table], texts: list[str], means: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
