@@ -21,6 +21,7 @@ from seer_integration.planner.assemble import assembled
 from seer_integration.planner.explain import explained
 from seer_integration.planner.plan import CachedInput, ExchangeInput, KeptInput, Plan, ScanInput
 from seer_integration.planner.readings import split
+from seer_integration.runner.flows import require_writable
 from seer_integration.runner.progress import Progress
 from seer_integration.runner.run import Result, Run, Setting
 from seer_integration.runner.summary import JobSummary
@@ -260,6 +261,7 @@ class Job:
             if isinstance(scan, Scan)
         }
         plan = assembled(graph, sources, places, environment.slots)
+        require_writable(plan, storage)
         environment.decide(plan.nbytes, storages)
         return plan
 

@@ -38,6 +38,26 @@ LEVELS = {
     "__init__": 8,  # resolves the public names on first use, and so knows the rooms that define them
     "seer_integration": 9,
 }
+# The same for the rooms of seer_integration among themselves.
+SEER_LEVELS = {
+    "errors": 0,
+    "operations": 1,
+    "expressions": 2,
+    "kernels": 3,
+    "datasets": 3,
+    "skipping": 4,
+    "dag": 4,
+    "planner": 5,
+    "runner": 6,
+    "environment": 6,
+    "cached": 7,
+    "job": 8,
+    "pipeline": 9,
+    "jobfile": 9,
+    "cli": 10,
+    "__main__": 11,
+    "__init__": 11,
+}
 BESIDE = {
     ("doctor", "__init__"),  # it reports the version, through the package itself
 }
@@ -46,7 +66,7 @@ BESIDE = {
 KNOW_LITHOPS = {"plugin", "placement", "executor", "doctor", "calibrate"}
 # The codec turns their objects into buffers, the shuffle cuts and joins them, the executor's tasks carry them from the
 # user's functions to it; the doctor asks for their versions.
-KNOW_ARROW = {"codec", "doctor", "shuffle", "executor", "calibrate"}
+KNOW_ARROW = {"codec", "doctor", "shuffle", "executor", "calibrate", "seer_integration"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
 # These use the standard library alone: every program on the machine may load them.
 ALONE = {"store", "host", "errors", "forks", "sizes", "config", "selector"}
@@ -106,6 +126,18 @@ def broken_rules(path: Path, name: str) -> list[str]:
 
 def _private(part: str) -> bool:
     return part.startswith("_") and not part.startswith("__")
+
+
+@pytest.mark.parametrize("path", sorted(SEER.rglob("*.py")), ids=shown)
+def test_the_rooms_of_jobs_are_in_order(path: Path) -> None:
+    here = path.relative_to(SEER).parts[0].removesuffix(".py")
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "seer_integration":
+            continue
+        there = parts[1] if parts[1] in SEER_LEVELS else "__init__"
+        assert there == here or SEER_LEVELS[there] < SEER_LEVELS[here], f"{here} may not import {name}"
+        assert there == here or not any(_private(part) for part in parts), f"{here} may not import {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=shown)

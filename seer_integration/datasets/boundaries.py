@@ -64,7 +64,7 @@ def cuts(
         if at <= row:
             continue
         if quotes is None:
-            row = _after_newline(fetch, at - 1, nbytes)
+            row = _after(fetch, at - 1, nbytes)
         elif exact or (guess := _guessed(fetch, at, nbytes, quotes)) is None:
             row = next_row(fetch, at, nbytes, quotes, row)
         else:
@@ -80,11 +80,12 @@ def next_row(fetch: Fetch, at: int, nbytes: int, quotes: Quotes | None, row: int
     if at <= row:
         return row
     if quotes is None:
-        return _after_newline(fetch, at - 1, nbytes)
+        return _after(fetch, at - 1, nbytes)
     inside, position = False, row
     while position < nbytes:
-        # as many lines as fit before `at`, then one by one
-        stop = _after_newline(fetch, max(position, min(position + _STEP, at) - 1), nbytes)
+        # as many lines as fit before `at`, then those up to each next quote
+        last = min(position + _STEP, at) - 1 if position < at else _after(fetch, position, nbytes, quotes.quote) - 1
+        stop = _after(fetch, max(position, last), nbytes)
         inside = ends_inside(fetch(position, stop), quotes, inside)
         position = stop
         if position >= at and not inside:
@@ -107,16 +108,22 @@ def ends_inside(lines: Bytes, quotes: Quotes, inside: bool = False) -> bool:
 
 
 def whole_rows(data: Bytes, quotes: Quotes | None) -> int:
-    """How many bytes of a beginning are rows that end in it."""
+    """How many bytes of a beginning are rows that end in it: all of them, or when it ends within quotes at least one."""
     stop = _last_newline(data) + 1
-    while quotes is not None and stop and ends_inside(data[:stop], quotes):
-        stop = _last_newline(data[: stop - 1]) + 1
-    return stop
+    if quotes is None or not ends_inside(data[:stop], quotes):
+        return stop
+    half = stop // 2
+    while half:
+        row = next_row(lambda start, stop: data[start:stop], half, data.size, quotes)
+        if row < data.size:
+            return row
+        half //= 2
+    return 0
 
 
 def _guessed(fetch: Fetch, at: int, nbytes: int, quotes: Quotes) -> int | None:
     """As `next_row` by what follows; ``None`` when that says nothing."""
-    row = _after_newline(fetch, at - 1, nbytes)
+    row = _after(fetch, at - 1, nbytes)
     if row >= nbytes:
         return row
     window = fetch(row, min(row + _WINDOW, nbytes))
@@ -131,7 +138,7 @@ def _guessed(fetch: Fetch, at: int, nbytes: int, quotes: Quotes) -> int | None:
         return row
     inside = True
     while inside and row < nbytes:
-        stop = _after_newline(fetch, row, nbytes)
+        stop = _after(fetch, _after(fetch, row, nbytes, quotes.quote) - 1, nbytes)
         inside = ends_inside(fetch(row, stop), quotes, inside)
         row = stop
     return row
@@ -166,17 +173,17 @@ def _steps(lines: Bytes) -> Iterator[Bytes]:
     """Parts, of whole lines."""
     start = 0
     while start < lines.size:
-        stop = _after_newline(lambda a, b: lines[a:b], min(start + _STEP, lines.size) - 1, lines.size)
+        stop = _after(lambda a, b: lines[a:b], min(start + _STEP, lines.size) - 1, lines.size)
         yield lines[start:stop]
         start = stop
 
 
-def _after_newline(fetch: Fetch, at: int, nbytes: int) -> int:
-    """Behind the first end of line at or after `at`, or `nbytes`."""
+def _after(fetch: Fetch, at: int, nbytes: int, byte: int = _NEWLINE) -> int:
+    """Behind the first end of line, or another byte, at or after `at`; or `nbytes`."""
     look = _LOOK
     while at < nbytes:
         data = fetch(at, min(at + look, nbytes))
-        position = data.tobytes().find(b"\n")
+        position = data.tobytes().find(byte)
         if position >= 0:
             return at + position + 1
         at, look = at + data.size, look * 4

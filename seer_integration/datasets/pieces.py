@@ -98,13 +98,17 @@ class Opened:
         """All of it as a file, each read of which counts."""
         if not self.maps:
             return pa.PythonFile(RangedFile(self.read, self.size, AHEAD), mode="r")
-        whole = self._places.read(self.location, 0, self.size)  # mapped once
+        whole = self.mapped()
 
         def part(start: int, stop: int) -> pa.Buffer:
             self.bytes_asked += stop - start
             return whole.slice(start, stop - start)
 
         return pa.PythonFile(RangedFile(part, self.size), mode="r")
+
+    def mapped(self) -> pa.Buffer:
+        """All of it where the place maps, of which nothing counts yet."""
+        return self._places.read(self.location, 0, self.size)
 
     def error(self, reason: str, todo: str) -> DatasetError:
         """One that names it."""

@@ -9,6 +9,8 @@ import pyarrow as pa
 
 __all__ = ["RangedFile"]
 
+_FOOTER = 64 << 10  # bytes; Arrow takes so many for Parquet's
+
 
 class RangedFile:
     """What :class:`pyarrow.PythonFile` asks of a file; its reads are views of what `fetch` gives.
@@ -41,7 +43,9 @@ class RangedFile:
             return pa.py_buffer(b"")
         at, kept = self._kept
         if not at <= start <= stop <= at + kept.size:
-            at, kept = start, self._fetch(start, max(stop, min(start + self._ahead, self._nbytes)))
+            # near the end it is a footer that is read, from its end on
+            at = min(start, max(0, self._nbytes - _FOOTER)) if self._ahead else start
+            kept = self._fetch(at, max(stop, min(start + self._ahead, self._nbytes)))
             if self._ahead and stop - start < self._ahead:
                 self._kept = at, kept
         return kept.slice(start - at, stop - start)

@@ -3,7 +3,7 @@
 Where Arrow and SQL differ, casts are put in so that the result is SQL's (DuckDB's, where engines differ):
 
 * numbers of several kinds are compared and computed as float64 if one of them is a float; ``/`` is always of floats;
-* a float that is cast to an integer is rounded, halves away from zero;
+* a float that is cast to an integer is rounded, halves to the even one, and a decimal, halves away from zero;
 * a text that is compared with a date or a time is read as one; in the column's time zone, if it has one;
 * NULL takes the type of what it meets.
 
@@ -149,9 +149,9 @@ def _cast_bound(expression: Cast, schema: Any) -> tuple[Expression, Any]:
         pa.array([], kind).cast(target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise PlanError(str(expression), f"values of type {kind} cannot be cast to {target}") from error
-    rounded = isinstance(operand, Call) and operand.function == "round" and operand.options == (0,)
-    if pa.types.is_floating(kind) and pa.types.is_integer(target) and not rounded:
-        operand = Call("round", (operand,), (0,))
+    rounded = isinstance(operand, Call) and (operand.function, operand.options) in (("nearest", ()), ("round", (0,)))
+    if pa.types.is_integer(target) and not rounded and (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        operand = Call("nearest", (operand,)) if pa.types.is_floating(kind) else Call("round", (operand,), (0,))
     return _cast(operand, kind, target), target
 
 

@@ -111,6 +111,7 @@ FUNCTIONS = {
     "coalesce": Function(pc.coalesce, ALIKE),
     "abs": Function(pc.abs_checked, NUMBERS),
     "round": Function(_round, NUMBERS),
+    "nearest": Function(lambda operand: pc.round(operand, 0, "half_to_even"), NUMBERS),  # of casts, not of texts
     "lower": Function(pc.utf8_lower, TEXTS),
     "upper": Function(pc.utf8_upper, TEXTS),
     "length": Function(lambda operand: pc.utf8_length(operand).cast(pa.int64()), TEXTS),

@@ -13,11 +13,12 @@ from lithops_shm.shuffle.manifest import Manifest, MapOutput
 from lithops_shm.shuffle.media import ObjectStore
 from lithops_shm.shuffle.spec import Shuffle
 from seer_integration.datasets.places import location_of
-from seer_integration.datasets.sinks import Sink
+from seer_integration.datasets.sinks import Sink, check_schema
+from seer_integration.errors import PlanError
 from seer_integration.planner.plan import KeptInput, Plan, StagePlan, ToExchange, ToKept
 from seer_integration.runner.work import EdgeIn, EdgeOut, KeptPart
 
-__all__ = ["STRIDE", "Exchanges", "KeptParts", "exchanged_as", "sinks_of"]
+__all__ = ["STRIDE", "Exchanges", "KeptParts", "exchanged_as", "require_writable", "sinks_of"]
 
 STRIDE = 1_000_000
 """Tasks are numbered through all stages that feed the same edge or sink: those of each begin at a multiple of this."""
@@ -154,6 +155,26 @@ class KeptParts:
     def collected(self) -> dict[str, tuple[KeptPart, ...]]:
         """What is for the client, by stage."""
         return {each.collected: self.parts(number) for number, each in enumerate(self._plan.kept) if each.collected}
+
+
+def require_writable(plan: Plan, storage: str) -> None:
+    """Find out before anything runs whether the sinks of a plan can take its rows.
+
+    Raises
+    ------
+    PlanError
+        When a column cannot be written, or two sinks are the same place.
+    """
+    taken: dict[str, str] = {}
+    for sink, each in zip(sinks_of(plan, storage, "planned"), plan.sinks, strict=True):
+        where = f"stage {each.stage}, Write"
+        if (other := taken.setdefault(str(sink.location), where)) is not where:
+            raise PlanError(where, f"{other} writes to {sink.location} too; give each a place of its own")
+        if each.schema is not None:
+            try:
+                check_schema(sink, each.schema)
+            except PlanError as error:
+                raise PlanError(where, error.args[1]) from error
 
 
 def sinks_of(plan: Plan, storage: str, run: str) -> list[Sink]:

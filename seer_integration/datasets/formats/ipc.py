@@ -32,7 +32,8 @@ def divided(opened: Opened, target: int, units: Sequence[int] | None) -> list[Pi
 
 def read(opened: Opened, piece: Piece, wanted: Wanted, refused: Refused) -> pa.Table:  # noqa: ARG001 - the protocol's
     """The rows of a piece: views of the object where it is mapped and has these types."""
-    with arrow_told(opened, _KIND), opened.open() as file:
+    mapped = opened.maps
+    with arrow_told(opened, _KIND), pa.BufferReader(opened.mapped()) if mapped else opened.open() as file:
         names = pa.ipc.open_file(file).schema.names
         require_columns(opened, names, wanted.schema.names)
         file.seek(0)
@@ -40,4 +41,6 @@ def read(opened: Opened, piece: Piece, wanted: Wanted, refused: Refused) -> pa.T
         reader = pa.ipc.open_file(file, options=options)
         units = range(reader.num_record_batches) if piece.units is None else piece.units
         table = pa.Table.from_batches([reader.get_batch(index) for index in units], reader.schema)
+        if mapped:
+            opened.bytes_asked += table.nbytes
         return wanted.of(table.select(wanted.schema.names).cast(wanted.schema))
