@@ -15,7 +15,7 @@ from seer_integration import kernels
 from seer_integration.operations import Aggregate
 
 modest = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 KEYS: dict[Any, st.SearchStrategy[Any]] = {
