@@ -108,7 +108,7 @@ def ends_inside(lines: Bytes, quotes: Quotes, inside: bool = False) -> bool:
 
 
 def whole_rows(data: Bytes, quotes: Quotes | None) -> int:
-    """How many bytes of a beginning are rows that end in it: all of them, or when it ends within quotes at least one."""
+    """How many bytes of a beginning are rows that end in it: all, or when it ends within quotes at least one."""
     stop = _last_newline(data) + 1
     if quotes is None or not ends_inside(data[:stop], quotes):
         return stop

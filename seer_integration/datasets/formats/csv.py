@@ -30,6 +30,8 @@ def schema(opened: Opened, sample_bytes: int) -> pa.Schema:
         raise opened.error("it is compressed with gzip", "decompress it, or write it as Parquet")
     names, at = _header(data, scan) if scan.header else (list(scan.names or ()), 0)
     body = data.slice(at).to_pybytes()
+    if not body.strip(_BLANK) and sample_bytes < opened.size:  # after the header a row that is longer than the sample
+        return schema(opened, sample_bytes * 8)
     if not body.strip(_BLANK):
         return _schema_of_nothing(scan, names)
     try:

@@ -32,15 +32,24 @@ def divided(opened: Opened, target: int, units: Sequence[int] | None) -> list[Pi
 
 def read(opened: Opened, piece: Piece, wanted: Wanted, refused: Refused) -> pa.Table:  # noqa: ARG001 - the protocol's
     """The rows of a piece: views of the object where it is mapped and has these types."""
-    mapped = opened.maps
-    with arrow_told(opened, _KIND), pa.BufferReader(opened.mapped()) if mapped else opened.open() as file:
-        names = pa.ipc.open_file(file).schema.names
-        require_columns(opened, names, wanted.schema.names)
-        file.seek(0)
-        options = pa.ipc.IpcReadOptions(included_fields=sorted(names.index(name) for name in wanted.schema.names))
-        reader = pa.ipc.open_file(file, options=options)
-        units = range(reader.num_record_batches) if piece.units is None else piece.units
-        table = pa.Table.from_batches([reader.get_batch(index) for index in units], reader.schema)
-        if mapped:
+    columns = wanted.schema.names
+    with arrow_told(opened, _KIND):
+        if opened.maps:
+            reader = pa.ipc.open_file(opened.mapped())
+            require_columns(opened, reader.schema.names, columns)
+            table = _batches(reader, piece).select(columns)
             opened.bytes_asked += table.nbytes
-        return wanted.of(table.select(wanted.schema.names).cast(wanted.schema))
+        else:
+            with opened.open() as file:
+                names = pa.ipc.open_file(file).schema.names
+                require_columns(opened, names, columns)
+                file.seek(0)
+                # Mapped columns cost nothing, and would be copied by this.
+                options = pa.ipc.IpcReadOptions(included_fields=sorted(names.index(name) for name in columns))
+                table = _batches(pa.ipc.open_file(file, options=options), piece).select(columns)
+        return wanted.of(table.cast(wanted.schema))
+
+
+def _batches(reader: pa.ipc.RecordBatchFileReader, piece: Piece) -> pa.Table:
+    units = range(reader.num_record_batches) if piece.units is None else piece.units
+    return pa.Table.from_batches([reader.get_batch(index) for index in units], reader.schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -20,11 +21,17 @@ INFERRED = True
 def schema(opened: Opened, sample_bytes: int) -> pa.Schema:
     """Names and types by a sample of the beginning; lines of it that are no JSON are left to be told when read."""
     data = sampled(opened, sample_bytes, None)
+    if not data.size:
+        return pa.schema([])
     bad: list[str] = []
     tables = parsed(data, lambda rows: _parsed(rows, rows.size + 1), None, lambda *row: bad.append(row[2]))
     if bad and not any(table.num_columns for table in tables):
         raise opened.error(f"it is no JSON with an object in each line: {bad[0]}", "say what it is with format=")
-    return as_here(pa.unify_schemas([table.schema for table in tables], promote_options="permissive"))
+    schema = pa.schema([])
+    for table in tables:
+        with contextlib.suppress(pa.ArrowTypeError):  # rows of another kind are told when they are read
+            schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
+    return as_here(schema)
 
 
 def divided(opened: Opened, target: int, units: Sequence[int] | None) -> list[Piece]:  # noqa: ARG001 - the protocol's

@@ -29,7 +29,7 @@ def sampled(opened: Opened, sample_bytes: int, quotes: Quotes | None) -> pa.Buff
     while True:
         data = opened.read(0, min(sample_bytes, opened.size))
         stop = opened.size if sample_bytes >= opened.size else whole_rows(rows_of(data), quotes)
-        if stop:
+        if stop or sample_bytes >= opened.size:
             at = without_bom(data)
             return data.slice(at, stop - at)
         sample_bytes *= 8
