@@ -39,6 +39,7 @@ _TODO = {
     errno.EACCES: "let this user read and write there",
     errno.EPERM: "let this user read and write there",
     errno.EISDIR: "name a file, or end it in '/' to mean all in it",
+    errno.EEXIST: "a component before the last is a file",
     errno.ENOTDIR: "a component before the last is a file",
     errno.ENOSPC: "make room on that file system",
     errno.EDQUOT: "make room on that file system",
