@@ -49,7 +49,9 @@ def at_once(data: bytes, names: list[str], header: bool) -> pa.Table:
         pa.BufferReader(data),
         pacsv.ReadOptions(column_names=None if header else names),
         pacsv.ParseOptions(newlines_in_values=True),
-        pacsv.ConvertOptions(column_types=text),
+        pacsv.ConvertOptions(
+            column_types=text, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
     )
 
 

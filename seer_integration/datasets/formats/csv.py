@@ -18,6 +18,8 @@ __all__ = ["INFERRED", "divided", "read", "schema"]
 
 INFERRED = True
 _LARGEST_BLOCK = 2**31 - 1
+# What is empty is null, and what is empty in quotes is a text: as our own parts are written, and as DuckDB reads.
+_NULLS = {"null_values": [""], "strings_can_be_null": True, "quoted_strings_can_be_null": False}
 _GZIP = b"\x1f\x8b"
 _BLANK = b'\r\n"'  # Arrow skips rows of one empty value as well
 
@@ -78,7 +80,7 @@ def read(opened: Opened, piece: Piece, wanted: Wanted, refused: Refused) -> pa.T
             "say quote=None if quotes enclose nothing, or store it in smaller objects",
         )
     types = {field.name: field.type for field in wanted.schema}
-    convert = pacsv.ConvertOptions(column_types=types, include_columns=list(types))
+    convert = pacsv.ConvertOptions(column_types=types, include_columns=list(types), **_NULLS)
 
     def parse(rows: pa.Buffer) -> pa.Table:
         def once(block: int) -> tuple[pa.Table, list[str]]:
@@ -129,7 +131,8 @@ def _parsed(rows: bytes, scan: Scan, options: pacsv.ReadOptions) -> pa.Table:
     """A few rows in one block, by which Arrow infers types; rows that are not like the first are left out."""
     rows += b"\n"  # one row without an end is none to Arrow, when it has to infer how many values it has
     options.block_size = min(len(rows) + 1, _LARGEST_BLOCK)
-    return pacsv.read_csv(pa.BufferReader(rows), options, _dialect(scan, newlines=True, bad=[]))
+    convert = pacsv.ConvertOptions(**_NULLS)
+    return pacsv.read_csv(pa.BufferReader(rows), options, _dialect(scan, newlines=True, bad=[]), convert)
 
 
 def _quotes(scan: Scan) -> Quotes | None:
