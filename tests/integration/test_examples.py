@@ -43,3 +43,27 @@ def test_word_count(environment: dict[str, str], tmp_path: Path) -> None:
         (tmp_path / f"{number}.txt").write_text("one line with some Words, and words\n" * 50_000)
     found = run("word_count", environment, tmp_path / "0.txt", tmp_path / "1.txt", "--top", 2)
     assert [line.split() for line in found.splitlines() if line.strip()] == [["200000", "words"], ["100000", "one"]]
+
+
+def test_page_rank(environment: dict[str, str]) -> None:
+    """All ranks together are 1, whatever the graph; popular pages come first."""
+    lines = run("pagerank", environment, "--pages", 300, "--iterations", 3).splitlines()
+    assert lines[-1] == "sum of all ranks: 1.000000"
+    assert lines[1].split()[0] == "0"
+
+
+def test_k_means(environment: dict[str, str]) -> None:
+    """Distances to the nearest centre never grow."""
+    first = run("kmeans", environment, "--points", 2_000, "--iterations", 4).splitlines()[0]
+    distances = [int(each.replace(",", "")) for each in first.split()]
+    assert len(distances) == 4
+    assert distances == sorted(distances, reverse=True)
+
+
+def test_queries(environment: dict[str, str]) -> None:
+    """That results are right is a benchmark's to check, beside DuckDB's; here, that there are some."""
+    found = run("queries", environment, "--visits", 4_000, "--explain")
+    counts = [int(count) for count in re.findall(r"^\w+: (\d+) rows", found, re.MULTILINE)]
+    assert len(counts) == 3
+    assert min(counts) == counts[2] == 1
+    assert 'only rows where "pageRank" > 1000' in found
