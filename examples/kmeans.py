@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,18 @@ import pandas as pd
 import lithops_shm as shm
 from seer_integration import Aggregate, Job, Scan, Transform
 
+Centres = list[tuple[float, float]]
 
-def nearest(points, centres):
+
+def nearest(points: pd.DataFrame, centres: Centres) -> pd.DataFrame:
     """The points with the number of the nearest centre."""
     distances = [(points["x"] - x) ** 2 + (points["y"] - y) ** 2 for x, y in centres]
     return points.assign(centre=np.argmin(distances, axis=0), distance=np.min(distances, axis=0))
 
 
-def clustered(executor, points, centres, iterations):
+def clustered(
+    executor: shm.FunctionExecutor, points: Any, centres: Centres, iterations: int
+) -> tuple[Centres, list[float]]:
     """The centres after some iterations, and the sum of squared distances before each."""
     distances = []
     for _ in range(iterations):

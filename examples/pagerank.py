@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from seer_integration import Aggregate, Distinct, Job, Join, Scan, Select, Union
 DAMPING = 0.85
 
 
-def ranked(executor, file, pages, iterations):
+def ranked(executor: shm.FunctionExecutor, file: str, pages: int, iterations: int) -> Any:
     """The rank of each page: a Seer job for the links, and one for each iteration."""
     job = Job(executor=executor)
     job.add("links", Scan, file=file, names=["page", "target"])

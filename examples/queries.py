@@ -15,7 +15,7 @@ import lithops_shm as shm
 from seer_integration import Aggregate, Filter, Job, Join, Limit, Scan, Select
 
 
-def selection(executor, rankings):
+def selection(executor: shm.FunctionExecutor, rankings: str) -> Job:
     """Pages of a high rank."""
     job = Job(executor=executor)
     job.add("pages", Scan, file=rankings)
@@ -24,7 +24,7 @@ def selection(executor, rankings):
     return job
 
 
-def aggregation(executor, visits):
+def aggregation(executor: shm.FunctionExecutor, visits: str) -> Job:
     """Revenue by the first eight characters of the address it came from."""
     job = Job(executor=executor)
     job.add("visits", Scan, file=visits)
@@ -33,7 +33,7 @@ def aggregation(executor, visits):
     return job
 
 
-def join(executor, rankings, visits):
+def join(executor: shm.FunctionExecutor, rankings: str, visits: str) -> Job:
     """The address with most revenue in some years, and the mean rank of the pages it visited."""
     job = Job(executor=executor)
     job.add("visits", Scan, file=visits)
@@ -47,7 +47,7 @@ def join(executor, rankings, visits):
     return job
 
 
-def make_tables(directory, visits):
+def make_tables(directory: str, visits: int) -> tuple[str, str]:
     """Files of both tables; gives their patterns."""
     random = np.random.default_rng(1)
     pages = max(1, visits // 10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -146,10 +145,6 @@ class Environment:
         if self._executor is None:
             self._executor = FunctionExecutor(config=self._config, decision=self.decision, log_level=None)
         return self._executor
-
-    def new_executor(self) -> Any:
-        """Another one like it, for one stage at a time."""
-        return FunctionExecutor(config=copy.deepcopy(self.executor.config), log_level=None)
 
     @property
     def slots(self) -> int:

@@ -219,7 +219,7 @@ class Job:
             plan = self._planned(graph, places)
             setting = Setting(
                 f"{self._name}-{secrets.token_hex(6)}",
-                environment.new_executor,
+                environment.executor,
                 environment.storage,
                 environment.medium,
                 environment.encoding,

@@ -17,6 +17,7 @@ from lithops_shm.executor.progress import Progress
 from lithops_shm.executor.stage import CancelledError, Stage
 from lithops_shm.executor.summary import ShuffleSummary
 from lithops_shm.executor.tasks import MapReport, Place, ReduceReport, map_task, reduce_task
+from lithops_shm.plugin.leftovers import ended
 from lithops_shm.shuffle.attempts import Attempts
 from lithops_shm.shuffle.exchange import Exchange, ManifestRef
 from lithops_shm.shuffle.manifest import Manifest
@@ -124,7 +125,7 @@ class MapReduce:
 
     def _run(self) -> None:
         try:
-            with self._executor, self._place.exchange(self._executor.storage) as exchange:
+            with ended(self._executor), self._place.exchange(self._executor.storage) as exchange:
                 try:
                     self._map_and_reduce(exchange)
                 finally:

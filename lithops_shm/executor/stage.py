@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lithops_shm.plugin import awaiting
@@ -45,7 +45,7 @@ class Stage:
         self,
         executor: Any,
         function: Callable[..., Any],
-        arguments: list[dict[str, Any]],
+        arguments: Sequence[Any],
         options: dict[str, Any],
         attempts: Attempts,
         is_cancelled: Callable[[], bool],

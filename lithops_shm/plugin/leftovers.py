@@ -6,19 +6,22 @@ with the job, and deleting it takes less time than starting that.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from lithops.constants import JOBS_PREFIX
+from lithops.job.job import invalidate_function_cache
 
+from lithops_shm.config import SECTION
 from lithops_shm.errors import ShmError
 from lithops_shm.plugin.pointers import Pointer
 
-__all__ = ["Leftovers", "leftovers"]
+__all__ = ["Leftovers", "ended", "leftovers", "tidy"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,3 +92,26 @@ def leftovers(executor_id: str) -> Leftovers:
     """Those of an executor of this process."""
     with _lock:
         return _executors.setdefault((os.getpid(), executor_id), Leftovers())
+
+
+def tidy(executor: Any) -> None:
+    """Delete from memory what the jobs of an executor have left, all of which are over and wanted by nobody."""
+    id_, storage = executor.executor_id, executor.internal_storage.storage
+    if storage.backend != SECTION:  # the others Lithops cleans, when this process ends at the latest
+        return
+    invalidate_function_cache(id_)
+    for prefix in (f"{JOBS_PREFIX}/{id_}-", f"{JOBS_PREFIX}/{id_}/"):
+        with contextlib.suppress(OSError, ShmError):  # it goes with the session
+            _delete(storage, prefix)
+
+
+@contextlib.contextmanager
+def ended(executor: Any) -> Iterator[None]:
+    """At the end close an executor that nobody will use any longer, and delete what it has left."""
+    try:
+        with executor:
+            yield
+    finally:
+        tidy(executor)
+        with _lock:
+            _executors.pop((os.getpid(), executor.executor_id), None)

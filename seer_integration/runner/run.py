@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from lithops_shm.errors import ShmError
+from lithops_shm.executor.siblings import sibling
 from lithops_shm.executor.stage import CancelledError, Stage
 from lithops_shm.shuffle.attempts import Attempts
 from lithops_shm.shuffle.frames import Encoding
@@ -22,6 +22,7 @@ from lithops_shm.shuffle.media import Medium, ObjectStore, open_objects
 from seer_integration.datasets.places import Places
 from seer_integration.datasets.sinks import Part, abandon, commit, prepare
 from seer_integration.errors import DatasetError
+from seer_integration.operations import Reduce, Transform
 from seer_integration.planner.plan import (
     CachedInput,
     ExchangeInput,
@@ -56,8 +57,8 @@ class Setting:
     ----------
     id:
         Of the run: letters, digits and ``-``.
-    new_executor:
-        Makes a Lithops executor, which nobody else uses; it is closed at the end.
+    executor:
+        Of the job; stages run on executors like it.
     storage:
         Name of the storage backend of the job.
     medium, encoding:
@@ -77,7 +78,7 @@ class Setting:
     """
 
     id: str
-    new_executor: Callable[[], Any]
+    executor: Any
     storage: str
     medium: Medium
     encoding: Encoding
@@ -141,7 +142,6 @@ class Run:
         self._setting = setting
         self._progress = progress
         self._cancelled = threading.Event()
-        self._executors: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._summaries: list[StageSummary] = []
         self._examples: list[str] = []
         self._began = 0.0
@@ -160,7 +160,6 @@ class Run:
         with ExitStack() as stack:
             objects = open_objects(setting.medium, setting.lithops_storage)
             stack.callback(objects.close)
-            stack.callback(self._close_executors)
             stack.callback(self._clear, objects)
             stack.callback(self._progress.end)
             self._exchanges = Exchanges(plan, setting.prefix, objects, setting.encoding, setting.slots)
@@ -226,13 +225,11 @@ class Run:
                 self._exchanges.was_read(stage.input.edges, task)
 
         attempts = Attempts(len(given), retries=setting.retries, backups=setting.backups)
-        executor = self._executor()
         try:
-            Stage(executor, task_of(work), given, {}, attempts, self._cancelled.is_set).run(counted)
+            with sibling(setting.executor) as executor:
+                Stage(executor, task_of(work), given, {}, attempts, self._cancelled.is_set).run(counted)
         except CancelledError:
             return
-        finally:
-            self._executors.put(executor)
         self._end(running, attempts)
 
     def _prepared(self, stage: StagePlan) -> tuple[list[Given], Work]:
@@ -240,7 +237,7 @@ class Run:
         setting, source = self._setting, stage.input
         edges: tuple[EdgeIn, ...] = ()
         reading = None
-        given: list[Given]
+        given: list[Any]
         schemas: dict[int, pa.Schema | None] = {kept: self._plan.kept[kept].schema for kept in stage.broadcasts}
         if isinstance(source, ScanInput):
             read = self._plan.readings[source.reading]
@@ -258,6 +255,7 @@ class Run:
         else:
             edges, partitions = self._exchanges.opened(source.edges)
             given = [None] * partitions
+        stage, arguments = _without_arguments(stage)
         work = Work(
             stage,
             setting.medium,
@@ -274,7 +272,7 @@ class Run:
             {kept: self._kept.parts(kept) for kept in stage.broadcasts},
             schemas,
         )
-        return given, work
+        return [(each, arguments) for each in given], work
 
     def _end(self, running: _Running, attempts: Attempts) -> None:
         """Pass on what the tasks of a stage left, and let go of what only they needed."""
@@ -315,23 +313,27 @@ class Run:
         schema = next(each.schema for each in self._plan.kept if each.collected == name)
         return kept_table([part.key for part in parts], objects, schema)
 
-    def _executor(self) -> Any:
-        with suppress(queue.Empty):
-            return self._executors.get_nowait()
-        return self._setting.new_executor()
-
-    def _close_executors(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                self._executors.get_nowait().__exit__(None, None, None)
-
     def _clear(self, objects: ObjectStore) -> None:
         """Whatever the run has left, attempts that died before they could tell of it included."""
         with suppress(ShmError):
             objects.delete_prefix(f"{self._setting.prefix}/")
 
 
-def _parts(values: Sequence[Any], slots: int) -> list[Given]:
+def _without_arguments(stage: StagePlan) -> tuple[StagePlan, dict[int, dict[str, Any]]]:
+    """A stage, and the arguments of its functions, which travel beside it: the large ones once for all tasks."""
+    arguments = {
+        number: dict(step.operation.arguments)
+        for number, step in enumerate(stage.steps)
+        if isinstance(step.operation, (Transform, Reduce)) and step.operation.arguments
+    }
+    steps = [
+        replace(step, operation=replace(step.operation, arguments=None)) if number in arguments else step  # type: ignore[call-arg]
+        for number, step in enumerate(stage.steps)
+    ]
+    return replace(stage, steps=tuple(steps)), arguments
+
+
+def _parts(values: Sequence[Any], slots: int) -> list[Any]:
     """Values in a few parts for each slot."""
     count = max(1, min(len(values), _PARTS_A_SLOT * slots))
     return [

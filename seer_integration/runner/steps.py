@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +30,12 @@ Rows = Any
 
 
 def stepped(
-    steps: Sequence[Step], rows: Rows, task: int, kept: Callable[[int], pa.Table], wanted: Collection[int]
+    steps: Sequence[Step],
+    rows: Rows,
+    task: int,
+    kept: Callable[[int], pa.Table],
+    wanted: Collection[int],
+    arguments: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, Rows]:
     """What the wanted steps give, by number; -1 is the input. Others are let go as soon as nothing needs them.
 
@@ -42,25 +47,33 @@ def stepped(
         Its number.
     kept:
         Gives what was kept, by number: of broadcast joins.
+    arguments:
+        More of the users' functions, by step.
     """
     last_use = {step.parent: number for number, step in enumerate(steps)}
     given: dict[int, Rows] = {-1: rows}
     del rows
     for number, step in enumerate(steps):
-        given[number] = _done(step.operation, given[step.parent], task, kept)
+        given[number] = _done(step.operation, given[step.parent], task, kept, arguments.get(number, {}))
         if last_use[step.parent] == number and step.parent not in wanted:
             del given[step.parent]
     return {number: given[number] for number in wanted}
 
 
-def _done(operation: Operation, rows: Rows, task: int, kept: Callable[[int], pa.Table]) -> Rows:
+def _done(
+    operation: Operation,
+    rows: Rows,
+    task: int,
+    kept: Callable[[int], pa.Table],
+    arguments: Mapping[str, Any],
+) -> Rows:
     if isinstance(operation, Filter):
         expression = expressions.of(operation.action)
         if expression is not None:
             return kernels.filtered(rows, expression)
         return _called(operation, operation.action, rows, operation.library, {})
     if isinstance(operation, (Transform, Reduce)):
-        return _called(operation, operation.action, rows, operation.library, dict(operation.arguments or {}))
+        return _called(operation, operation.action, rows, operation.library, arguments)
     if isinstance(operation, Select):
         return kernels.selected(rows, operation.columns)
     if isinstance(operation, Sample):
@@ -87,7 +100,7 @@ def _done(operation: Operation, rows: Rows, task: int, kept: Callable[[int], pa.
 
 
 def _called(
-    operation: Operation, action: Callable[..., Any], rows: pa.Table, library: str, arguments: dict[str, Any]
+    operation: Operation, action: Callable[..., Any], rows: pa.Table, library: str, arguments: Mapping[str, Any]
 ) -> pa.Table:
     found = action(as_asked(rows, library), **arguments)
     if not is_table(found):

@@ -73,7 +73,7 @@ def run_task(work: Work, task: int, attempt: int, given: Given) -> TaskReport:
     """Take the rows of a task through all steps of its stage, and leave what they give."""
     started = time.perf_counter()
     here = _here(work.medium)
-    rows, report = _input(work, task, given, here)
+    rows, report = _input(work, task, given[0], here)
     counted = _counted(rows)
 
     def kept(number: int) -> pa.Table:
@@ -81,7 +81,7 @@ def run_task(work: Work, task: int, attempt: int, given: Given) -> TaskReport:
 
     outputs = work.stage.outputs
     last_use = {output.step: number for number, output in enumerate(outputs)}
-    results = stepped(work.stage.steps, rows, task, kept, last_use)
+    results = stepped(work.stage.steps, rows, task, kept, last_use, given[1])
     del rows
     left: list[MapOutput | KeptPart | Part] = []
     rows_out = 0
@@ -96,7 +96,7 @@ def run_task(work: Work, task: int, attempt: int, given: Given) -> TaskReport:
     return TaskReport(tuple(left), *counted, rows_out, report, seconds, host.private_bytes(os.getpid()))
 
 
-def _input(work: Work, task: int, given: Given, here: _Here) -> tuple[Rows, ReadReport | None]:
+def _input(work: Work, task: int, given: Any, here: _Here) -> tuple[Rows, ReadReport | None]:
     source = work.stage.input
     if isinstance(source, ScanInput):
         assert work.reading is not None

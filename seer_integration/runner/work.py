@@ -18,7 +18,7 @@ from seer_integration.datasets.sources import ReadReport, Source
 from seer_integration.expressions import Expression
 from seer_integration.planner.plan import StagePlan
 
-__all__ = ["EdgeIn", "EdgeOut", "KeptPart", "Scanned", "TaskReport", "Work"]
+__all__ = ["EdgeIn", "EdgeOut", "Given", "KeptPart", "Scanned", "TaskReport", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +105,7 @@ class TaskReport:
     private_bytes: int
 
 
-Given = Any
-"""What one task is told: its split, its cached or kept parts; nothing for a partition, which is its number."""
+Given = tuple[Any, dict[int, dict[str, Any]]]
+"""What one task is told: where its rows are (its split, its parts; nothing for a partition, which is its number); and
+more arguments of the users' functions, by step. A tuple and dicts, in which an executor finds what is large.
+"""
