@@ -24,10 +24,10 @@ frame's data. Memory is what a fresh process grows by after each line, the frame
 anonymous memory, shared are pages of files and segments that it maps (`smaps_rollup`); in a read, every page was read.
 Zero-copy is a read whose every buffer lies in stored memory. `arrow` is a table as Arrow IPC, `pickle5` the frame with
 its arrays out of band, `pickle` one stream.""",
-    "tasks": """Calls that give back what they are given, of an engine that is up and warm: many by one map, and one from
-its call to its result.""",
-    "shuffle": """From a CSV file in the page cache to sorted Arrow tables that the client can read, by an engine that is
-up and has sorted a small file. Peak memory is that of all its processes, private and shared, in a run of its own.""",
+    "tasks": """Calls that give back what they are given, of an engine that is up and warm: many by one map, and one
+from its call to its result.""",
+    "shuffle": """From a CSV file in the page cache to sorted Arrow tables that the client can read, by an engine that
+is up and has sorted a small file. Peak memory is that of all its processes, private and shared, in a run of its own.""",
     "selector": """Regret is what a choice cost beyond the best place, as a share of the best.""",
 }
 

@@ -6,7 +6,6 @@ python tests/benchmarks/run.py --size 500MB --repeat 5
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 import statistics
@@ -21,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import contestants
 import figures
+import regret
 import tasks
 from figures import Figure
-from regret import grid as regret
 from shuffle import steps as shuffle
 
-from lithops_shm import host
+from lithops_shm.bench.report import machine
+from lithops_shm.bench.results import Results
 from lithops_shm.config import parse_bytes
 
 Step = Callable[[contestants.Stage], "list[Figure]"]
@@ -37,17 +37,6 @@ ROOMS: dict[str, list[Step]] = {
     "selector": regret.STEPS,
 }
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-
-
-def machine() -> str:
-    """What the figures were measured on, without naming it."""
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []:
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    memory = (host.memory_total() or 0) / 2**30
-    return f"{model}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
 def yardstick() -> str:
@@ -87,7 +76,7 @@ def part(room: str, measured: list[Figure], command: str) -> str:
     """The section of a room: how it was measured, its table, and what there is to say of each row."""
     date = datetime.now(timezone.utc).date().isoformat()
     notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
-    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine()}\n- Yardstick: {yardstick()}\n"
+    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine(Results('', {}))}\n- Yardstick: {yardstick()}\n"
     how += f"- Versions: {versions()}"
     return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
 
