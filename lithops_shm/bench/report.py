@@ -27,7 +27,8 @@ its arrays out of band, `pickle` one stream.""",
     "tasks": """Calls that give back what they are given, of an engine that is up and warm: many by one map, and one
 from its call to its result.""",
     "shuffle": """From a CSV file in the page cache to sorted Arrow tables that the client can read, by an engine that
-is up and has sorted a small file. Peak memory is that of all its processes, private and shared, in a run of its own.""",
+is up and has sorted a small file. Peak memory is that of all its processes, private and shared, in a run of its
+own.""",
     "selector": """Regret is what a choice cost beyond the best place, as a share of the best.""",
 }
 

@@ -76,7 +76,8 @@ def part(room: str, measured: list[Figure], command: str) -> str:
     """The section of a room: how it was measured, its table, and what there is to say of each row."""
     date = datetime.now(timezone.utc).date().isoformat()
     notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
-    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine(Results('', {}))}\n- Yardstick: {yardstick()}\n"
+    here = machine(Results("", {}))
+    how = f"Measured with `{command}` on {date}.\n\n- Machine: {here}\n- Yardstick: {yardstick()}\n"
     how += f"- Versions: {versions()}"
     return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
 
