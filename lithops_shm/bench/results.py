@@ -72,7 +72,8 @@ class Results:
     command, options:
         What was asked for.
     skipped, failed:
-        Who did not take part, or was put out of the race: ``part``, ``contestant`` and ``reason``.
+        Who did not take part, or was put out of the race: ``part``, ``contestant`` and ``reason``; of the
+        latter, ``said`` is all there is to know.
     notes:
         What a reader has to know of a part besides: ``part`` and ``note``.
     """
@@ -103,8 +104,10 @@ class Results:
     def skip(self, part: str, contestant: str, reason: str) -> None:
         self._once(self.skipped, {"part": part, "contestant": contestant, "reason": reason})
 
-    def fail(self, part: str, contestant: str, reason: str) -> None:
-        self._once(self.failed, {"part": part, "contestant": contestant, "reason": reason})
+    def fail(self, part: str, contestant: str, trouble: str) -> None:
+        """The last line of what it said is the reason; all of it is kept."""
+        lines = trouble.strip().splitlines() or ["without a word"]
+        self._once(self.failed, {"part": part, "contestant": contestant, "reason": lines[-1], "said": trouble})
 
     def note(self, part: str, note: str) -> None:
         self._once(self.notes, {"part": part, "note": note})

@@ -49,9 +49,9 @@ class Ours(Runner):
     def map(self, items: list[Any]) -> list[Any]:
         executor = self.executor
         if len(items) == 1:
-            return [executor.call_async(same, [items[0]]).result()]
+            return [executor.call_async(same, (items[0],)).result()]
         # The package is there: Lithops need not look for what to send along.
-        found: list[Any] = executor.get_result(executor.map(same, [[each] for each in items], exclude_modules=_HERE))
+        found: list[Any] = executor.get_result(executor.map(same, [(each,) for each in items], exclude_modules=_HERE))
         return found
 
     def close(self) -> None:

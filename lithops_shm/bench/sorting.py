@@ -92,7 +92,7 @@ class Race:
                 try:
                     self._run_once(name, outcome, cpus or self.cpus, timed=turn < repeat)
                 except ProgramError as error:
-                    outcome.trouble = f"failed: {str(error).strip().splitlines()[-1]}"
+                    outcome.trouble = f"failed: {error}"
         return outcomes
 
     def _run_once(self, name: str, outcome: Outcome, cpus: int, *, timed: bool) -> None:

@@ -30,7 +30,7 @@ _PEERS = ("shm", "duckdb", "polars", "dask", "ray", "lithops", "shm-boto3", "shm
 
 def _seconds(outcome: Outcome) -> str:
     if outcome.trouble:
-        return outcome.trouble
+        return outcome.trouble.strip().splitlines()[-1]
     return f"{statistics.median(outcome.seconds):.2f} s [{min(outcome.seconds):.2f}, {max(outcome.seconds):.2f}]"
 
 
