@@ -5,19 +5,22 @@ A fork begins with everything imported and nothing else: what its memory grows b
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import pickle
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 # What contestants use is here before any of them is measured.
 import boto3  # noqa: F401
 import lithops  # noqa: F401
 import pandas as pd
+import pyarrow as pa
 import s3fs  # noqa: F401
 
 from lithops_shm.bench.codecs import Codec
@@ -43,6 +46,15 @@ def _ready(codec: str, place: str, site: Site, dtype: str) -> tuple[Codec, Place
     how.decode(where.get("small"), dtype)
     where.delete("small")
     return how, where
+
+
+def _settled() -> Usage:
+    """What is in memory after all that is free has gone back: otherwise data goes where something else was before."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError):  # of glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    return Usage.now()
 
 
 def times(site: Site, dtype: str, rows: int, repeat: int, pairs: list[list[str]]) -> list[dict[str, Any]]:
@@ -97,7 +109,7 @@ def write_memory(site: Site, dtype: str, rows: int, codec: str, place: str) -> d
     how, where = _ready(codec, place, site, dtype)
     frame = make_frame(dtype, rows)
     with closing(where):
-        before = Usage.now()
+        before = _settled()
         parts = how.encode(frame)
         encoded = Usage.now().since(before)
         where.put("frame", parts)
@@ -109,7 +121,7 @@ def read_memory(site: Site, dtype: str, rows: int, codec: str, place: str) -> di
     """The same of a read, of every page; and what of the frame is a view of stored memory. Deletes the object."""
     how, where = _ready(codec, place, site, dtype)
     with closing(where):
-        before = Usage.now()
+        before = _settled()
         data = where.get("frame")
         got = Usage.now().since(before)
         frame = how.decode(data, dtype)

@@ -77,14 +77,14 @@ def require_data(chart: Path, colour: np.ndarray = BLUE, least: int = 200) -> No
 
 def test_frames(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     names = ["arrow", "pickle"]
-    output = bench("io", "--rows", "3000", "--dtype", "string[pyarrow],numpy", "--only", "arrow,pickle,shm,boto3")
+    output = bench("io", "--rows", "30000", "--dtype", "string[pyarrow],numpy", "--only", "arrow,pickle,shm,boto3")
     found = checked(output, "io", {f"{codec}, {place}" for codec in names for place in ("shm", "boto3")})
     said = capsys.readouterr()
     assert said.err == "", "a bar is for terminals"
     assert str(output / "report.md") in said.out
     values = {(each.contestant, each.case["dtype"], each.metric): each.median for each in found.measurements}
     for dtype in ("string[pyarrow]", "numpy"):
-        data = 3000 * DTYPES[dtype].row_bytes
+        data = 30_000 * DTYPES[dtype].row_bytes
         assert values["arrow, shm", dtype, "zero-copy"] == 1
         assert values["arrow, boto3", dtype, "zero-copy"] == 0, "it came through a socket"
         assert values["pickle, shm", dtype, "zero-copy"] == 0
@@ -113,9 +113,8 @@ def test_terasort(bench: Bench) -> None:
     output = bench("shuffle", "--rows", "4000", "--workers", "1", "--only", "shm,duckdb")
     found = checked(output, "shuffle", {"shm", "duckdb"})
     for metric in ("sort", "peak memory"):
-        assert {(each.contestant, each.case["bytes"], each.case["workers"]) for each in found.of("shuffle", metric)} == {
-            ("shm", 400_000, 1), ("duckdb", 400_000, 1),
-        }  # fmt: skip
+        cases = {(each.contestant, *each.case.values()) for each in found.of("shuffle", metric)}
+        assert cases == {("shm", 400_000, 1), ("duckdb", 400_000, 1)}
     require_data(output / "shuffle.png")
 
 
