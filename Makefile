@@ -37,9 +37,10 @@ lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its 
 	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'
 	.venv/bin/python tests/lithops_suite.py --stock-workers
 
-bench: .venv/ready  ## All figures of docs/benchmarks.md
+bench: .venv/ready  ## All figures: of docs/benchmarks.md, then those of `lithops-shm bench all`
 	.venv/bin/python $(PIP) install --editable '.[bench]'
 	.venv/bin/python tests/benchmarks/run.py
+	.venv/bin/lithops-shm bench all
 
 .venv/ready: $(SOURCES)
 	$(PYTHON) -m venv --clear .venv

@@ -9,6 +9,7 @@ import ctypes
 import gc
 import os
 import pickle
+import signal
 import sys
 import time
 import traceback
@@ -154,9 +155,14 @@ def in_fork(work: Callable[..., Any], *arguments: Any) -> Any:
         finally:
             os._exit(code)
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
-    _, status = os.waitpid(child, 0)
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            told = pipe.read()
+    except BaseException:  # an interrupt is not for us alone
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
     if not told:
         raise ProgramError(f"the process that measured it ended with {os.waitstatus_to_exitcode(status)}")
     done, what = pickle.loads(told)

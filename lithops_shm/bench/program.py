@@ -108,12 +108,14 @@ class Client:
 
 def stop(process: subprocess.Popen[str]) -> None:
     """End a program that leads its own session as Ctrl-C does, and kill what is left of it and all it has started."""
-    process.send_signal(signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_STOPS_S)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOPS_S)
+    finally:  # whoever is impatient and interrupts again gets the second half at once
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def serve(commands: Mapping[str, Callable[..., Any]]) -> None:

@@ -68,7 +68,8 @@ INTRODUCTION = """# Benchmarks
 All figures of a row come from one run, its contestants in alternating order; they are medians, with the least and
 the most in brackets. Memory is taken and given back before anything is timed, because pages new to a virtual machine
 cost extra once. What was read is compared with what was written. GB are 10⁹ bytes. `make bench` measures all of it,
-`--only` a part, which replaces that part here.
+`--only` a part, which replaces that part here. `lithops-shm bench` measures most of it on your machine: see
+[the study](study.md).
 """
 
 
