@@ -63,9 +63,9 @@ def _measure_group(
     names = [[codec.name, place.name] for codec, place in pairs]
     case: dict[str, str | int] = {"dataset": group.dataset, "dtype": group.dtype, "bytes": group.data_bytes}
     case["rows"] = group.rows
-    for (codec, place), found in zip(
-        names, client.ask("times", group.dtype, group.rows, plan.repeat_of(PART), names), strict=True
-    ):
+    times = client.ask("times", group.dtype, group.rows, plan.repeat_of(PART), names)
+    results.add(PART, "pandas", case, "in memory", "B", [times["frame"]])
+    for (codec, place), found in zip(names, times["pairs"], strict=True):
         step(f"{group.dtype}, memory of {codec}, {place}")
         name = f"{codec}, {place}"
         if found["failed"]:

@@ -58,12 +58,13 @@ def _settled() -> Usage:
     return Usage.now()
 
 
-def times(site: Site, dtype: str, rows: int, repeat: int, pairs: list[list[str]]) -> list[dict[str, Any]]:
+def times(site: Site, dtype: str, rows: int, repeat: int, pairs: list[list[str]]) -> dict[str, Any]:
     """Write and read the frame in turn by each pair of codec and place; every frame that is read is compared.
 
     Returns
     -------
-    For each pair: ``write`` and ``read``, seconds; ``stored``, bytes; ``failed``, why it is out, or empty.
+    ``frame``, its bytes in memory as pandas counts them; ``pairs``, for each of them: ``write`` and ``read``, seconds,
+    ``stored``, bytes, and ``failed``, why it is out, or empty.
     """
     frame = make_frame(dtype, rows)
     nbytes = int(frame.memory_usage(index=False, deep=True).sum())
@@ -84,7 +85,7 @@ def times(site: Site, dtype: str, rows: int, repeat: int, pairs: list[list[str]]
             if counts:
                 found[number]["write"].append(write_s)
                 found[number]["read"].append(read_s)
-    return found
+    return {"frame": nbytes, "pairs": found}
 
 
 def _once(dtype: str, frame: pd.DataFrame, how: Codec, where: Place) -> tuple[float, float, int]:

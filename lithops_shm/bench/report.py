@@ -96,9 +96,14 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _io(results: Results) -> list[str]:
     by: dict[tuple[str, object], dict[str, dict[str, Measurement]]] = {}
+    frames: dict[tuple[object, object], str] = {}
     for each in results.of("io"):
         case = each.case
+        if each.metric == "in memory":
+            frames[case["dtype"], case["bytes"]] = f", in memory {value(each.median, each.unit)}"
+            continue
         size = f"{int(case['rows']):,} rows, {int(case['bytes']) / 1e6:,.1f} MB of data"
+        size += frames.get((case["dtype"], case["bytes"]), "")
         name = f"{case['dataset']}, {case['dtype']}: {size}"
         by.setdefault((name, case["bytes"]), {}).setdefault(each.contestant, {})[each.metric] = each
     lines: list[str] = []
