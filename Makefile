@@ -42,6 +42,13 @@ bench: .venv/ready  ## All figures: of docs/benchmarks.md, then those of `lithop
 	.venv/bin/python tests/benchmarks/run.py
 	.venv/bin/lithops-shm bench all
 
+study: .venv/ready  ## The figures of docs/study.md, measured anew
+	.venv/bin/python $(PIP) install --editable '.[bench]'
+	rm -rf build/study
+	.venv/bin/lithops-shm bench io --size 100MB,500MB --output build/study/io
+	.venv/bin/lithops-shm bench shuffle --size 1GB --only shm,shm-disk,shm-boto3,shm-s3fs --output build/study/shuffle
+	.venv/bin/python tests/benchmarks/study.py build/study/io build/study/shuffle
+
 .venv/ready: $(SOURCES)
 	$(PYTHON) -m venv --clear .venv
 	@echo "Installing the package ..."
@@ -52,4 +59,4 @@ bench: .venv/ready  ## All figures: of docs/benchmarks.md, then those of `lithop
 clean:  ## Remove what the other targets made
 	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis terasort.png
 
-.PHONY: help run test check lithops-test bench clean
+.PHONY: help run test check lithops-test bench study clean
