@@ -106,9 +106,9 @@ def _pairs(plan: Plan, results: Results | None) -> list[tuple[Contestant, Contes
 def _program(data_bytes: int, served: bool, results: Results) -> Iterator[Client]:
     """The program, its store and its server; nothing is left of them."""
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
-    directory = f"{shared}/lithops-shm-bench-{secrets.token_hex(4)}"
+    directory = f"{shared}/shm-bench-{secrets.token_hex(4)}"
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lithops-shm-bench-")))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="shm-bench-")))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         section: list[str] = []
         if served:

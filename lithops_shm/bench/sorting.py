@@ -97,7 +97,7 @@ class Race:
 
     def _run_once(self, name: str, outcome: Outcome, cpus: int, *, timed: bool) -> None:
         scratch = tempfile.mkdtemp(prefix="run-", dir=self._scratch.name)
-        shared = tempfile.mkdtemp(prefix="lithops-shm-bench-", dir="/dev/shm")
+        shared = tempfile.mkdtemp(prefix="shm-bench-", dir="/dev/shm")
         program = ["-m", "lithops_shm.bench.sorting_program", name, str(cpus), scratch, shared]
         try:
             with Client(program, environ={"TMPDIR": scratch}) as client:

@@ -86,7 +86,7 @@ def runner(name: str, *, cpus: int | None = None) -> Iterator[Client]:
     with (
         # A short path: Ray makes sockets there.
         tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch,
-        tempfile.TemporaryDirectory(prefix="lithops-shm-bench-", dir=shared, ignore_cleanup_errors=True) as memory,
+        tempfile.TemporaryDirectory(prefix="shm-bench-", dir=shared, ignore_cleanup_errors=True) as memory,
         Client(
             ["-m", "lithops_shm.bench.tasks_program", name, str(cpus or host.usable_cpus()), scratch, memory],
             environ={"TMPDIR": scratch},

@@ -103,7 +103,7 @@ class Grid:
         shared = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         self._directory = self._scratch.name
-        self._store = f"{shared}/lithops-shm-bench-{secrets.token_hex(4)}"
+        self._store = f"{shared}/shm-bench-{secrets.token_hex(4)}"
         try:
             self._server = FarS3(os.path.join(self._directory, "s3"), _BUCKET, _ROUND_TRIP_S, _BYTES_PER_S)
         except BaseException:

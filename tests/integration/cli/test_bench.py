@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import image
+from matplotlib import font_manager, image
 
 from lithops_shm.bench import io, io_program
 from lithops_shm.bench.contestants import CODECS, PLACES, RUNNERS, SORTERS, Contestant
@@ -29,7 +29,7 @@ BLUE = np.array([0x44, 0x77, 0xAA]) / 255  # of what is ours
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleaner_finishes: None) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleaner_finishes: None) -> Iterator[Bench]:
     """Runs a part in this process, which must end with that code; gives its directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -39,7 +39,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleaner_finishes: Non
         assert main(["bench", part, "--repeat", "1", "--output", str(output), *arguments]) == code
         return output
 
-    return run
+    yield run
+    font_manager._get_font.cache_clear()  # matplotlib keeps the files of its fonts open
 
 
 def checked(output: Path, part: str, contestants: set[str]) -> Results:
@@ -227,12 +228,12 @@ def test_a_failure_is_reported_and_is_the_exit_code(
 
 
 def test_an_interrupt_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a program, its store and its server are up; the leak check of all tests looks for them."""
-    places = set(Path("/dev/shm").glob("lithops-shm-bench-*"))
+    """While a program, its store and its server are up; the leak check of all tests looks for processes."""
+    places = set(Path("/dev/shm").glob("shm-bench-*"))
     seen = []
 
     def interrupted(self: object, name: str, *arguments: object) -> None:
-        seen.extend(set(Path("/dev/shm").glob("lithops-shm-bench-*")) - places)
+        seen.extend(set(Path("/dev/shm").glob("shm-bench-*")) - places)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(io.Client, "ask", interrupted)
