@@ -91,7 +91,7 @@ def _groups(plan: Plan) -> list[_Group]:
     found = []
     for dtype, kind in plan.dtypes.items():
         for size in plan.sizes_of(PART):
-            rows = plan.rows or max(1, size // kind.size_bytes)
+            rows = plan.rows_of(PART) or max(1, size // kind.size_bytes)
             found.append(_Group(dtype, kind.dataset, rows, rows * kind.row_bytes))
     return list(dict.fromkeys(found))
 

@@ -28,9 +28,11 @@ class Plan:
     Parameters
     ----------
     sizes:
-        In bytes: of the file a table is like, of the file that is sorted, of an argument, of a job's input.
+        In bytes: of the file a table is like, of the file that is sorted, of an argument (the first), of a job's input.
     rows:
         In place of sizes.
+    sized:
+        The parts that these two are meant for.
     dtype_names:
         Of the frames.
     repeat:
@@ -49,6 +51,7 @@ class Plan:
 
     sizes: tuple[int, ...] = ()
     rows: int | None = None
+    sized: tuple[str, ...] = ("io", "shuffle")
     dtype_names: tuple[str, ...] = tuple(DTYPES)
     repeat: int | None = None
     only: tuple[str, ...] = ()
@@ -62,7 +65,10 @@ class Plan:
         return {name: DTYPES[name] for name in self.dtype_names}
 
     def sizes_of(self, part: str) -> Sequence[int]:
-        return self.sizes or _SIZES[part]
+        return self.sizes if self.sizes and part in self.sized else _SIZES[part]
+
+    def rows_of(self, part: str) -> int | None:
+        return self.rows if part in self.sized else None
 
     def repeat_of(self, part: str) -> int:
         return self.repeat or _REPEAT[part]

@@ -67,7 +67,8 @@ def _case(job: JobProfile) -> dict[str, str | int]:
 
 
 def _jobs(plan: Plan) -> list[JobProfile]:
-    sizes = [plan.rows * ROW_BYTES] if plan.rows else plan.sizes_of(PART)
+    rows = plan.rows_of(PART)
+    sizes = [rows * ROW_BYTES] if rows else plan.sizes_of(PART)
     found = jobs(sizes)
     if plan.jobs is None or plan.jobs >= len(found):
         return found

@@ -36,4 +36,5 @@ def measure(plan: Plan, results: Results, step: Step) -> None:
 
 
 def _sizes(plan: Plan) -> list[int]:
-    return [plan.rows * ROW] if plan.rows else list(plan.sizes_of(PART))
+    rows = plan.rows_of(PART)
+    return [rows * ROW] if rows else list(plan.sizes_of(PART))

@@ -81,7 +81,8 @@ def _plan(options: argparse.Namespace) -> Plan:
             raise ConfigError(f"--{name} is {number}: it must be 1 or more")
     given: dict[str, Any] = {
         "sizes": tuple(_size(text) for text in _words(options.size)),
-        "rows": options.rows,
+        "rows": getattr(options, "rows", None),
+        "sized": ("io", "shuffle") if options.part == "all" else (options.part,),
         "repeat": options.repeat,
         "only": _words(options.only),
     }

@@ -201,8 +201,10 @@ def _bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     ):
         part = parts.add_parser(name, help=summary, description=f"Measure {summary}.", allow_abbrev=False)
         add = part.add_argument
-        add("--size", metavar="SIZE,...", help="bytes of the data, such as 100MB or 100MB,1GB (default: each part's)")
-        add("--rows", type=int, metavar="N", help="rows of the data, in place of its size")
+        of = {"all": "the data of io and shuffle", "tasks": "what each call gets and gives back"}.get(name, "the data")
+        add("--size", metavar="SIZE,...", help=f"bytes of {of}, such as 100MB or 100MB,1GB (default: each part's)")
+        if name != "tasks":
+            add("--rows", type=int, metavar="N", help="rows of the data, in place of its size")
         if name in ("io", "all"):
             add(
                 "--dtype",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import font_manager, image
 
-from lithops_shm.bench import io, io_program
+from lithops_shm.bench import io, io_program, servers
 from lithops_shm.bench.contestants import CODECS, PLACES, RUNNERS, SORTERS, Contestant
 from lithops_shm.bench.frames import DTYPES, make_frame
 from lithops_shm.bench.places import Site
@@ -241,6 +243,22 @@ def test_an_interrupt_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPat
     assert seen
     assert not any(place.exists() for place in seen)
     assert not (output / FILE).exists()
+
+
+def test_moto_serves_where_there_is_no_rclone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_rclone", lambda: None)
+    with servers.S3Server(str(tmp_path), "some") as server:
+        assert server.kind == "moto"
+        server.keep("a/b", b"data")
+        client = boto3.client(
+            "s3",
+            endpoint_url=server.section["endpoint"],
+            aws_access_key_id=server.section["access_key_id"],
+            aws_secret_access_key=server.section["secret_access_key"],
+            region_name="us-east-1",
+        )
+        with closing(client), client.get_object(Bucket="some", Key="a/b")["Body"] as body:
+            assert body.read() == b"data"
 
 
 class TestCompare:
