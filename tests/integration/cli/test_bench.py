@@ -103,10 +103,10 @@ def test_frames(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_calls(bench: Bench) -> None:
-    output = bench("tasks", "--calls", "6,101", "--only", "shm,lithops,loky")
+    output = bench("tasks", "--calls", "2,101", "--only", "shm,lithops,loky")
     found = checked(output, "tasks", {"shm", "lithops", "loky"})
     assert {(each.contestant, each.case["calls"]) for each in found.of("tasks", "map")} == {
-        ("shm", 6), ("shm", 101), ("loky", 6), ("loky", 101), ("lithops", 6),
+        ("shm", 2), ("shm", 101), ("loky", 2), ("loky", 101), ("lithops", 2),
     }  # fmt: skip
     assert {each.contestant for each in found.of("tasks", "one call")} == {"shm", "lithops", "loky"}
     assert [each["contestant"] for each in found.skipped] == ["lithops, 101 calls"]
