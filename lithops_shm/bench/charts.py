@@ -112,7 +112,7 @@ def _tasks(results: Results, path: Path) -> bool:
         for calls in dict.fromkeys(each.case["calls"] for each in maps)
     ]
     single = results.of("tasks", "one call")
-    panels += [("one call to its result: less is better", single)] if single else []
+    panels += [("one call to its result, ms: less is better", single)] if single else []
     if not panels:
         return False
     most = max(len(bars) for _, bars in panels)
@@ -122,7 +122,7 @@ def _tasks(results: Results, path: Path) -> bool:
         names = [each.contestant for each in bars]
         if bars[0].metric == "map":
             rates = [[int(each.case["calls"]) / value for value in each.samples] for each in bars]
-            _bars(ax, names, rates, colours, lambda value: f"{value:,.0f} /s")
+            _bars(ax, names, rates, colours, _rate)
         else:
             _bars(ax, names, [[1e3 * value for value in each.samples] for each in bars], colours, _milliseconds)
         ax.set_title(name, fontsize=10, loc="left")
@@ -244,6 +244,10 @@ def _save(figure: Any, empty: Sequence[Any], path: Path, title: str) -> None:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{1e3 * value:.3g} ms"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f} /s" if value >= 10 else f"{value:.2g} /s"
 
 
 def _milliseconds(value: float) -> str:

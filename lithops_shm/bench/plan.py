@@ -46,7 +46,7 @@ class Plan:
     jobs:
         How many of the selector's, evenly spread over them.
     quick:
-        Whether to calibrate roughly for the selector.
+        Whether the selector decides from default rates.
     """
 
     sizes: tuple[int, ...] = ()

@@ -27,7 +27,9 @@ def measure(plan: Plan, results: Results, step: Step) -> None:
         return
     with Grid() as grid:
         step("calibrating")
-        took = grid.calibrate(quick=plan.quick)
+        rates = (
+            "Decided from default rates." if plan.quick else f"Calibrating both places took {grid.calibrate():.0f} s."
+        )
         asked = _jobs(plan)
         try:
             for tried in grid.race(asked, plan.repeat_of(PART), step):
@@ -39,8 +41,7 @@ def measure(plan: Plan, results: Results, step: Step) -> None:
         results.note(
             PART,
             f"Each job ran here and with {REMOTE_WORKERS} functions that share nothing but an S3 behind {grid.link}; "
-            "their own work is time that passes, so that functions elsewhere do not share these CPUs. Calibrating both "
-            f"places took {took:.0f} s.",
+            f"their own work is time that passes, so that functions elsewhere do not share these CPUs. {rates}",
         )
 
 

@@ -217,7 +217,7 @@ def _bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
             add("--workers", metavar="N,...", help="that each contestant may use (default: one a CPU)")
         if name in ("selector", "all"):
             add("--jobs", type=int, metavar="N", help="only so many of its jobs (default: all, half an hour)")
-            add("--quick", action="store_true", help="calibrate roughly: to see that it works")
+            add("--quick", action="store_true", help="decide from default rates, uncalibrated: to see that it works")
         add("--repeat", type=int, metavar="N", help="runs that count, after one that does not (default: each part's)")
         add("--only", metavar="NAME,...", help="contestants; for io, codecs and places (default: all)")
         add("--output", metavar="DIR", help="where to write (default: lithops-shm-bench-DATE-TIME)")

@@ -145,7 +145,8 @@ def filled(text: str, results: Results) -> str:
             made = rows(results)
         except LookupError:
             continue
-        measured = f"Measured by `{results.command}` on {results.started[:10]}: {machine(results)}."
+        command = re.sub(r" --output \S+", "", results.command)
+        measured = f"Measured by `{command}` on {results.started[:10]}: {machine(results)}."
         table = "\n".join([header, "|---" * (header.count("|") - 1) + "|", *made])
         block = f"<!-- figures: {name} -->\n{table}\n\n{measured}\n<!-- end -->"
         place = re.search(rf"<!-- figures: {name} -->.*?<!-- end -->", text, flags=re.DOTALL)

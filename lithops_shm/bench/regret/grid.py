@@ -27,6 +27,7 @@ from lithops_shm.bench.program import ProgramError, stop
 from lithops_shm.bench.regret.far import FarS3
 from lithops_shm.placement import select
 from lithops_shm.selector import Decision, JobProfile
+from lithops_shm.selector.calibration import Calibration, save_calibration
 
 __all__ = ["PLACES", "Grid", "Tried", "jobs"]
 
@@ -103,12 +104,14 @@ class Grid:
         shared = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
         self._scratch = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
         self._directory = self._scratch.name
+        self._calibration = os.path.join(self._directory, "calibration.json")
         self._store = f"{shared}/shm-bench-{secrets.token_hex(4)}"
         try:
             self._server = FarS3(os.path.join(self._directory, "s3"), _BUCKET, _ROUND_TRIP_S, _BYTES_PER_S)
         except BaseException:
             self._scratch.cleanup()
             raise
+        save_calibration(Calibration(), self._calibration)  # the defaults, until it is measured
         self.is_far = self._server.is_far
         self.config: dict[str, Any] = {
             "lithops": {"backend": "auto", "data_cleaner": False},
@@ -117,7 +120,7 @@ class Grid:
             "selector": {
                 "backend": "shm",
                 "storage": "minio",
-                "calibration": os.path.join(self._directory, "calibration.json"),
+                "calibration": self._calibration,
                 "history_file": os.path.join(self._directory, "history.sqlite"),
             },
         }
@@ -138,13 +141,13 @@ class Grid:
         shaped = f"a link of {1e3 * _ROUND_TRIP_S:.0f} ms and {_BYTES_PER_S / 1e6:.0f} MB/s"
         return shaped if self.is_far else "loopback, unshaped"
 
-    def calibrate(self, *, quick: bool = False) -> float:
-        """Measure both places, as a user would; gives the seconds that takes."""
+    def calibrate(self) -> float:
+        """Measure both places, as a user would; gives the seconds that takes. Without it, rates are defaults."""
         started = time.perf_counter()
         file = os.path.join(self._directory, "lithops.json")
         Path(file).write_text(json.dumps(self.config), encoding="utf-8")
-        command = ["calibrate", "--config", file, "--output", self.config["selector"]["calibration"]]
-        command += ["--storage", "minio", "--backend", "shm", *(["--quick"] if quick else [])]
+        command = ["calibrate", "--config", file, "--output", self._calibration]
+        command += ["--storage", "minio", "--backend", "shm"]
         _program(["lithops_shm", *command], timeout_s=None)
         return time.perf_counter() - started
 
