@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import boto3
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import font_manager, image
+from matplotlib import font_manager, image, mathtext
 
 from lithops_shm.bench import io, io_program, servers
 from lithops_shm.bench.contestants import CODECS, PLACES, RUNNERS, SORTERS, Contestant
@@ -42,7 +43,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cleaner_finishes: Non
         return output
 
     yield run
-    font_manager._get_font.cache_clear()  # matplotlib keeps the files of its fonts open
+    # matplotlib keeps the files of its fonts open.
+    font_manager._get_font.cache_clear()
+    mathtext.MathTextParser._parse_cached.cache_clear()
+    gc.collect()
 
 
 def checked(output: Path, part: str, contestants: set[str]) -> Results:
