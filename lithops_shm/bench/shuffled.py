@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -105,11 +106,11 @@ class ShuffledInLittle(Shuffled):
 
 
 class ShuffledOverDisk(Shuffled):
-    """Over Lithops' localhost storage, files on a disk or in its page cache, by warm workers."""
+    """Over Lithops' localhost storage, files on a disk or in its page cache. Lithops wants its own workers for it."""
 
     def _config(self, store: dict[str, Any]) -> dict[str, Any]:
-        lithops = {"backend": "shm", "storage": "localhost", "data_cleaner": False}
-        return {"lithops": lithops, "shm": self._workers()}
+        lithops = {"backend": "localhost", "storage": "localhost", "data_cleaner": False}
+        return {"lithops": lithops, "localhost": {"runtime": sys.executable, "worker_processes": self.cpus}}
 
 
 class ShuffledOverBoto3(Shuffled):
