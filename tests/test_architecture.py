@@ -33,10 +33,11 @@ LEVELS = {
     "executor": 5,
     "doctor": 5,
     "calibrate": 6,
-    "cli": 7,
-    "__main__": 8,
-    "__init__": 8,  # resolves the public names on first use, and so knows the rooms that define them
-    "seer_integration": 9,
+    "bench": 7,
+    "cli": 8,
+    "__main__": 9,
+    "__init__": 9,  # resolves the public names on first use, and so knows the rooms that define them
+    "seer_integration": 10,
 }
 # The same for the rooms of seer_integration among themselves.
 SEER_LEVELS = {
@@ -62,11 +63,11 @@ BESIDE = {
     ("doctor", "__init__"),  # it reports the version, through the package itself
 }
 # The plugin is backends of Lithops; placement reads its configuration and asks its storages for sizes, the doctor where
-# its configuration is; calibrating runs small jobs.
-KNOW_LITHOPS = {"plugin", "placement", "executor", "doctor", "calibrate"}
+# its configuration is; calibrating and benchmarks run jobs.
+KNOW_LITHOPS = {"plugin", "placement", "executor", "doctor", "calibrate", "bench"}
 # The codec turns their objects into buffers, the shuffle cuts and joins them, the executor's tasks carry them from the
-# user's functions to it; the doctor asks for their versions.
-KNOW_ARROW = {"codec", "doctor", "shuffle", "executor", "calibrate", "seer_integration"}
+# user's functions to it; the doctor asks for their versions; calibrating and benchmarks measure with them.
+KNOW_ARROW = {"codec", "doctor", "shuffle", "executor", "calibrate", "bench", "seer_integration"}
 ARROW = {"pyarrow", "numpy", "pandas", "polars"}
 # These use the standard library alone: every program on the machine may load them.
 ALONE = {"store", "host", "errors", "forks", "sizes", "config", "selector"}

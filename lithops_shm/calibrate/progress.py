@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -20,13 +21,17 @@ class Progress:
     """
 
     def __init__(self, steps: int) -> None:
-        from tqdm.auto import tqdm
-
-        self._bar: Any = tqdm(total=steps, unit="step", disable=None, leave=False, dynamic_ncols=True)
+        self._bar: Any = None
         self._begun = False
+        if sys.stderr.isatty():  # tqdm starts a thread for a bar that is disabled, too
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=steps, unit="step", leave=False, dynamic_ncols=True)
 
     def step(self, name: str) -> None:
         """The step before is done, and this one begins."""
+        if self._bar is None:
+            return
         if self._begun:
             self._bar.update()
         self._begun = True
@@ -38,4 +43,5 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

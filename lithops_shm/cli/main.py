@@ -1,8 +1,8 @@
 """The arguments of ``lithops-shm``, and the ends it can come to.
 
-Exit codes: 0 for success, 1 when ``doctor`` finds a problem, 2 for an error that is explained on stderr (in one
-sentence; in one for each place, when a job can run nowhere), 130 after Ctrl-C, 143 when ``calibrate`` was terminated,
-and 141 when the reader of the output has gone.
+Exit codes: 0 for success, 1 when ``doctor`` finds a problem or a contestant of ``bench`` failed, 2 for an error that is
+explained on stderr (in one sentence; in one for each place, when a job can run nowhere), 130 after Ctrl-C, 143 when
+``calibrate`` or ``bench`` was terminated, and 141 when the reader of the output has gone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a key may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    options.words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         # Each command imports what it needs, so that --help and mistakes cost next to nothing.
         code = int(import_module(f"lithops_shm.cli.{options.command}").run(options))
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     _select(commands)
     _calibrate(commands)
     _layer(commands)
+    _bench(commands)
     return parser
 
 
@@ -179,6 +181,56 @@ def _layer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     layer.add_argument("--unpinned", action="store_true", help="newest versions that fit, not those installed here")
     layer.add_argument("--publish", action="store_true", help="publish it where Lithops looks for its layer")
+
+
+def _bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure tables, calls, shuffles and decisions on this machine",
+        description="Measure on this machine, beside what else is installed, verified, without a network; write "
+        "results.json, report.md and charts into a directory. Exits with 1 when a contestant failed.",
+        allow_abbrev=False,
+    )
+    parts = bench.add_subparsers(dest="part", metavar="PART", required=True)
+    for name, summary in (
+        ("io", "frames written and read by codec, dtype and place: time and memory"),
+        ("tasks", "calls that do nothing"),
+        ("shuffle", "terasort"),
+        ("selector", "jobs run here and elsewhere, and what believing the selector costs"),
+        ("all", "all of these"),
+    ):
+        part = parts.add_parser(name, help=summary, description=f"Measure {summary}.", allow_abbrev=False)
+        add = part.add_argument
+        of = {"all": "the data of io and shuffle", "tasks": "what each call gets and gives back"}.get(name, "the data")
+        add("--size", metavar="SIZE,...", help=f"bytes of {of}, such as 100MB or 100MB,1GB (default: each part's)")
+        if name != "tasks":
+            add("--rows", type=int, metavar="N", help="rows of the data, in place of its size")
+        if name in ("io", "all"):
+            add(
+                "--dtype",
+                metavar="NAME,...",
+                help="object, string[python], string[pyarrow], numpy, arrow (default: all)",
+            )
+        if name in ("tasks", "all"):
+            add("--calls", metavar="N,...", help="of one map (default: 32,1000)")
+        if name in ("shuffle", "all"):
+            add("--workers", metavar="N,...", help="that each contestant may use (default: one a CPU)")
+        if name in ("selector", "all"):
+            add("--jobs", type=int, metavar="N", help="only so many of its jobs (default: all, half an hour)")
+            add("--quick", action="store_true", help="decide from default rates, uncalibrated: to see that it works")
+        add("--repeat", type=int, metavar="N", help="runs that count, after one that does not (default: each part's)")
+        add("--only", metavar="NAME,...", help="contestants; for io, codecs and places (default: all)")
+        add("--output", metavar="DIR", help="where to write (default: lithops-shm-bench-DATE-TIME)")
+        add("--json", action="store_true", help="print JSON: the files, and who was skipped")
+    compare = parts.add_parser(
+        "compare",
+        help="two runs beside each other",
+        description="Medians of two runs, their ratio, and whether their ranges overlap, so that it may be noise.",
+        allow_abbrev=False,
+    )
+    compare.add_argument("first", metavar="A", help="directory of a run, or its results.json")
+    compare.add_argument("second", metavar="B", help="of another")
+    compare.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _command(

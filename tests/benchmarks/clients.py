@@ -1,51 +1,19 @@
-"""Programs that run functions: ours, stock Lithops and Ray, each in an interpreter of its own, told what to do."""
+"""A program that runs functions of ours, to be told what to do by a client of `lithops_shm.bench.program`."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-import tempfile
-from types import TracebackType
-from typing import Any
+__all__ = ["LITHOPS"]
 
-__all__ = ["LITHOPS", "RAY", "Client", "has_ray"]
-
-# A command is a line of JSON: a name and arguments; the answer is one too, after whatever else is printed.
-_SERVE = """
-def serve(commands):
-    for line in sys.stdin:
-        name, *arguments = json.loads(line)
-        print("answer", json.dumps(commands[name](*arguments)), flush=True)
-"""
-
-LITHOPS = (
-    """
-import time
-began = time.perf_counter()
-import json, os, sys
+LITHOPS = """
+import json, os, sys, time
 import lithops
+from lithops_shm.bench.program import serve
 
 def nothing(x):
     return x
-"""
-    + _SERVE
-    + """
+
 def map_nothing(count):
-    started = time.perf_counter()
-    results = executor.get_result(executor.map(nothing, range(count)))
-    seconds = time.perf_counter() - started
-    assert results == list(range(count))
-    return seconds
-
-def call_nothing(x):
-    started = time.perf_counter()
-    assert executor.call_async(nothing, x).result() == x
-    return time.perf_counter() - started
-
-def first_result():
-    return first
+    assert executor.get_result(executor.map(nothing, range(count))) == list(range(count))
 
 def give(ref):
     import lithops_shm as shm
@@ -158,75 +126,6 @@ if __name__ == "__main__":
     executor = (__import__("lithops_shm") if options.pop("ours", False) else lithops).FunctionExecutor(
         log_level=None, **options
     )
-    assert executor.get_result(executor.call_async(nothing, 1)) == 1
-    first = time.perf_counter() - began
-    print("ready", flush=True)
+    map_nothing(1)
     serve(globals())
 """
-)
-
-RAY = (
-    """
-import json, sys, time
-import ray
-
-@ray.remote
-def nothing(x):
-    return x
-"""
-    + _SERVE
-    + """
-def map_nothing(count):
-    started = time.perf_counter()
-    results = ray.get([nothing.remote(x) for x in range(count)])
-    seconds = time.perf_counter() - started
-    assert results == list(range(count))
-    return seconds
-
-if __name__ == "__main__":
-    ray.init(num_cpus=int(sys.argv[1]), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    map_nothing(8)
-    print("ready", flush=True)
-    serve(globals())
-"""
-)
-
-
-class Client:
-    """A program at work; give it commands, close it."""
-
-    def __init__(self, program: str, *arguments: str) -> None:
-        command = [sys.executable, "-c", program, *arguments]
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (as long as the program)
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
-        )
-        self._read_until("ready")
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate(timeout=60)
-        self._errors.close()
-
-    def ask(self, name: str, *arguments: Any) -> Any:
-        """Have it run one of its functions; gives what that gives."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([name, *arguments]) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._read_until("answer").partition(" ")[2])
-
-    def _read_until(self, word: str) -> str:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith(word):
-                return line
-        self._errors.seek(0)
-        raise RuntimeError(f"the program ended before it said {word!r}: {self._errors.read()[-2000:]}")
-
-
-def has_ray() -> bool:
-    return importlib.util.find_spec("ray") is not None

@@ -15,15 +15,17 @@ from multiprocessing import shared_memory
 from types import TracebackType
 from unittest import mock
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
 from lithops_shm import codec
+from lithops_shm.bench import race
+from lithops_shm.bench.frames import terasort_table
+from lithops_shm.bench.race import turns
 from lithops_shm.config import StoreSettings
 from lithops_shm.store import Store, memory
 
-KEY, VALUE = 10, 88
+TEXT_BYTES = 98  # of a row
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Stage:
         self.directory = f"/dev/shm/lithops-shm-bench-{secrets.token_hex(4)}"
         self.bare_path = f"{self.directory}-bare"
         self.store = Store.open(StoreSettings(directory=self.directory, pool_bytes=4 * size, spill=False))
-        self.table = terasort_table(size)
+        self.table = terasort_table(size // TEXT_BYTES)
         self.flat = ipc_bytes(self.table)
 
     def __enter__(self) -> Stage:
@@ -73,20 +75,16 @@ class Stage:
     def race(self, contestants: dict[str, Callable[[], float]], *, touch: int | None = None) -> dict[str, Times]:
         """Run each in turn, the order alternating; a contestant gives the seconds that count."""
         samples: dict[str, list[float]] = {name: [] for name in contestants}
-        for turn in range(self.repeat + 1):
-            if turn <= 1:
-                self.touch(touch or 3 * self.size)
-            names = list(contestants) if turn % 2 else list(contestants)[::-1]
-            for name in names:
-                seconds = contestants[name]()
-                if turn:
-                    samples[name].append(seconds)
+        for name, counts in turns(list(contestants), self.repeat, lambda: self.touch(touch or 3 * self.size)):
+            seconds = contestants[name]()
+            if counts:
+                samples[name].append(seconds)
         return {name: Times(tuple(each)) for name, each in samples.items()}
 
     @staticmethod
     def touch(size: int) -> None:
         """Make the virtual machine own as much memory as will be used."""
-        np.zeros(size, dtype=np.uint8)[::4096] = 1
+        race.touch(size)
 
     def write_bare(self) -> float:
         """write(2) of the finished IPC bytes to a new file on the tmpfs."""
@@ -177,34 +175,11 @@ class Stage:
         return seconds
 
 
-def terasort_table(size: int) -> pa.Table:
-    """Two columns of texts, 10 and 88 characters, as terasort has them; `size` counts both."""
-    rows = size // (KEY + VALUE)
-    random = np.random.default_rng(5)
-
-    def texts(width: int) -> pa.Array:
-        data = random.integers(65, 91, rows * width, dtype=np.uint8)
-        offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int64)
-        return pa.LargeStringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(data))
-
-    return pa.table({"key": texts(KEY), "value": texts(VALUE)})
-
-
 def ipc_bytes(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
-
-
-def private_bytes() -> int:
-    """Memory of this process that is its alone, from the kernel's own accounting.
-
-    That is its anonymous memory. A page of a segment counts as private too while only one process maps it, but it is
-    the store's: it was there before, and is not copied.
-    """
-    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
-        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Anonymous:"))
 
 
 def in_fresh_process(code: str, *arguments: str) -> str:

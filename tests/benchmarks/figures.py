@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import pickle
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from bench_hook import bench_hook
-from contestants import Stage, in_fresh_process, terasort_table
+from contestants import TEXT_BYTES, Stage, in_fresh_process
 
 from lithops_shm import codec
+from lithops_shm.bench.frames import terasort_table
+
+
+def told(step: str) -> None:
+    """What is measured next, for whoever waits."""
+    print(f"  {step}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -31,37 +37,34 @@ class Figure:
 
 _ATTACH = """
 import json, sys, time
-sys.path.insert(0, sys.argv[1])
-from bench_hook import bench_hook
-from contestants import private_bytes
 from lithops_shm import codec
+from lithops_shm.bench.memory import Usage
 from lithops_shm.config import StoreSettings
 from lithops_shm.store import Store
-store = Store.open(StoreSettings(directory=sys.argv[2]))
-codec.decode(store.attach("bench", sys.argv[3]).view)  # imports, and the first of everything
-before, times = private_bytes(), []
-for _ in range(int(sys.argv[4])):
+store = Store.open(StoreSettings(directory=sys.argv[1]))
+codec.decode(store.attach("bench", sys.argv[2]).view)  # imports, and the first of everything
+before, times = Usage.now(), []
+for _ in range(int(sys.argv[3])):
     started = time.perf_counter()
-    table = codec.decode(store.attach("bench", sys.argv[3]).view)
+    table = codec.decode(store.attach("bench", sys.argv[2]).view)
     times.append(time.perf_counter() - started)
-    assert table.num_rows == int(sys.argv[5])
+    assert table.num_rows == int(sys.argv[4])
 total = sum(chunk.nbytes for column in table.columns for chunk in column.chunks)
 for column in table.columns:
     for chunk in column.chunks:
         assert len(bytes(memoryview(chunk.buffers()[2])[::4096])) > 0  # read something of every page
-print(json.dumps([times, private_bytes() - before, total]))
+print(json.dumps([times, Usage.now().since(before)[0], total]))
 """
 
 
 def attach(stage: Stage) -> list[Figure]:
     """Attaching a table, large and small"""
-    here = str(Path(__file__).parent)
-    tables = {"large": stage.table, "small": terasort_table(1_000_000)}
+    tables = {"large": stage.table, "small": terasort_table(1_000_000 // TEXT_BYTES)}
     medians, growth = {}, 0.0
     for name, table in tables.items():
         stage.store.put("bench", name, codec.encode(table).parts)
         rows = str(table.num_rows)
-        times, grown, total = json.loads(in_fresh_process(_ATTACH, here, stage.directory, name, "200", rows))
+        times, grown, total = json.loads(in_fresh_process(_ATTACH, stage.directory, name, "200", rows))
         medians[name] = statistics.median(times) * 1e3
         if name == "large":
             growth = grown / total

@@ -6,7 +6,6 @@ python tests/benchmarks/run.py --size 500MB --repeat 5
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 import statistics
@@ -21,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import contestants
 import figures
+import regret
 import tasks
 from figures import Figure
-from regret import grid as regret
 from shuffle import steps as shuffle
 
-from lithops_shm import host
+from lithops_shm.bench.report import machine
+from lithops_shm.bench.results import Results
 from lithops_shm.config import parse_bytes
 
 Step = Callable[[contestants.Stage], "list[Figure]"]
@@ -37,17 +37,6 @@ ROOMS: dict[str, list[Step]] = {
     "selector": regret.STEPS,
 }
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-
-
-def machine() -> str:
-    """What the figures were measured on, without naming it."""
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []:
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    memory = (host.memory_total() or 0) / 2**30
-    return f"{model}, {os.cpu_count()} CPUs, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
 def yardstick() -> str:
@@ -79,7 +68,8 @@ INTRODUCTION = """# Benchmarks
 All figures of a row come from one run, its contestants in alternating order; they are medians, with the least and
 the most in brackets. Memory is taken and given back before anything is timed, because pages new to a virtual machine
 cost extra once. What was read is compared with what was written. GB are 10⁹ bytes. `make bench` measures all of it,
-`--only` a part, which replaces that part here.
+`--only` a part, which replaces that part here. `lithops-shm bench` measures most of it on your machine: see
+[the study](study.md).
 """
 
 
@@ -87,7 +77,8 @@ def part(room: str, measured: list[Figure], command: str) -> str:
     """The section of a room: how it was measured, its table, and what there is to say of each row."""
     date = datetime.now(timezone.utc).date().isoformat()
     notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
-    how = f"Measured with `{command}` on {date}.\n\n- Machine: {machine()}\n- Yardstick: {yardstick()}\n"
+    here = machine(Results("", {}))
+    how = f"Measured with `{command}` on {date}.\n\n- Machine: {here}\n- Yardstick: {yardstick()}\n"
     how += f"- Versions: {versions()}"
     return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
 

@@ -1,25 +1,24 @@
-"""The figures of warm workers, beside stock Lithops and Ray."""
+"""The figures of warm workers, beside stock Lithops and Ray, as `lithops-shm bench tasks` measures them."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import statistics
-import sys
-from contextlib import ExitStack
 
-from clients import LITHOPS, RAY, Client, has_ray
+from clients import LITHOPS
 from contestants import Stage
 from figures import Figure
 
-from lithops_shm import host
+from lithops_shm.bench import tasks
+from lithops_shm.bench.plan import Plan
+from lithops_shm.bench.program import Client
+from lithops_shm.bench.race import spread
+from lithops_shm.bench.results import Results
 
 __all__ = ["STEPS"]
 
-# Stock Lithops would run its workers with the first `python` in PATH, whichever that is.
-_LOCALHOST = {"lithops": {"backend": "localhost", "storage": "localhost"}, "localhost": {"runtime": sys.executable}}
-_STOCK = json.dumps({"config": _LOCALHOST})
-_MANY = 1000
+_FEW, _MANY = 32, 1000
 _CALLS = 10_000
 
 
@@ -27,57 +26,41 @@ def _ours(stage: Stage, *, ours: bool = False) -> Client:
     directory = f"{stage.directory}-{secrets.token_hex(2)}"
     section = {"directory": directory, "spill": False, "pool_bytes": 0}
     options = {"config": {"lithops": {"backend": "shm", "storage": "shm"}, "shm": section}, "ours": ours}
-    return Client(LITHOPS, json.dumps(options), str(stage.size))
-
-
-def _spread(seconds: list[float], unit: str = "s") -> str:
-    factor, digits = {"s": (1, 3), "ms": (1e3, 1)}[unit]
-    median, low, high = (value * factor for value in (statistics.median(seconds), min(seconds), max(seconds)))
-    return f"{median:.{digits}f} {unit} [{low:.{digits}f}, {high:.{digits}f}]"
+    return Client(["-c", LITHOPS, json.dumps(options), str(stage.size)])
 
 
 def calls(stage: Stage) -> list[Figure]:
     """Empty calls, beside stock Lithops and Ray"""
-    with ExitStack() as stack:
-        few = {
-            "ours": stack.enter_context(_ours(stage)),
-            "stock": stack.enter_context(Client(LITHOPS, _STOCK)),
-        }
-        many = {"ours": few["ours"]}
-        if has_ray():
-            many["ray"] = stack.enter_context(Client(RAY, str(host.usable_cpus())))
-        small: dict[str, list[float]] = {name: [] for name in few}
-        large: dict[str, list[float]] = {name: [] for name in many}
-        for turn in range(stage.repeat + 1):
-            for name, client in list(few.items())[:: 1 if turn % 2 else -1]:
-                small[name].append(client.ask("map_nothing", 32))
-            for name, client in list(many.items())[:: 1 if turn % 2 else -1]:
-                large[name].append(client.ask("map_nothing", _MANY))
-        small, large = ({name: times[1:] for name, times in each.items()} for each in (small, large))
-        single = [few["ours"].ask("call_nothing", number) for number in range(200)]
-    ratio = statistics.median(small["stock"]) / statistics.median(small["ours"])
-    mine = statistics.median(large["ours"])
-    theirs = statistics.median(large["ray"]) if "ray" in large else None
-    beside = f"{mine / theirs:.2f}x the {_spread(large['ray'])} of Ray" if theirs else "Ray: skipped, not installed"
+    results = Results("", {})
+    plan = Plan(repeat=stage.repeat, calls=(_FEW, _MANY), only=("shm", "lithops", "ray"))
+    tasks.measure(plan, results, lambda _: None)
+    found = {(each.contestant, each.case["calls"]): list(each.samples) for each in results.of("tasks")}
+    for each in results.failed:
+        raise RuntimeError(f"{each['contestant']}: {each['reason']}")
+    ours, stock, single = found["shm", _FEW], found["lithops", _FEW], found["shm", 1]
+    many, ray = found["shm", _MANY], found.get(("ray", _MANY))
+    ratio = statistics.median(stock) / statistics.median(ours)
+    mine, theirs = statistics.median(many), statistics.median(ray) if ray else None
+    beside = f"{mine / theirs:.2f}x the {spread(ray, 's')} of Ray" if ray and theirs else "Ray: skipped, not installed"
     return [
         Figure(
             "`map` of 32 no-ops, warm",
             "25x faster than stock Lithops localhost, and under 0.15 s",
-            f"{ratio:.0f}x ({_spread(small['ours'])}, {_spread(small['stock'])})",
-            ratio >= 25 and statistics.median(small["ours"]) < 0.15,
+            f"{ratio:.0f}x ({spread(ours, 's')}, {spread(stock, 's')})",
+            ratio >= 25 and statistics.median(ours) < 0.15,
             "The same executor again and again, results compared. Stock Lithops has storage and compute on localhost.",
         ),
         Figure(
             f"`map` of {_MANY:,} no-ops",
             "under 2x Ray's time for as many tasks on the same cores, and under 1.5 s",
-            f"{_spread(large['ours'])}; {beside}",
+            f"{spread(many, 's')}; {beside}",
             mine < 1.5 and (theirs is None or mine < 2 * theirs),
         ),
         Figure(
             "one `call_async` to its result",
             "median under 20 ms",
-            _spread(single[20:], "ms"),
-            statistics.median(single[20:]) < 0.020,
+            spread(single, "ms", 1e3, 1),
+            statistics.median(single) < 0.020,
         ),
     ]
 
@@ -86,13 +69,14 @@ def start(stage: Stage) -> list[Figure]:
     """The first job of a fresh client"""
     seconds = []
     for _ in range(stage.repeat + 1):
-        with _ours(stage) as client:
-            seconds.append(client.ask("first_result"))
+        with tasks.runner("shm") as client:
+            seconds.append(client.ask("first"))
+            client.ask("close")
     return [
         Figure(
             "first job of a fresh client process, `import lithops` to result",
             "under 1.5 s",
-            _spread(seconds[1:]),
+            spread(seconds[1:], "s"),
             statistics.median(seconds[1:]) < 1.5,
         )
     ]
@@ -119,7 +103,7 @@ def results(stage: Stage) -> list[Figure]:
             Figure(
                 f"returning a {nbytes / 1e6:.0f} MB Arrow table to the {name}",
                 "under 1.2x one store write; private memory of the receiver grows by less than 1 %",
-                f"{ratio:.2f}x ({_spread(seconds)}, {_spread(writes[1:])}); {growth:.2%}",
+                f"{ratio:.2f}x ({spread(seconds, 's')}, {spread(writes[1:], 's')}); {growth:.2%}",
                 ratio < 1.2 and growth < 0.01,
                 "From the end of the function that returns the table to its being read where it goes. The function has "
                 "it from shared memory, so that making it takes no memory; what is returned is written anew, to fresh "

@@ -14,8 +14,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks/shuffle"))
 
-import checks
 import datasets
+
+from lithops_shm.bench.terasort import check_sorted, generate
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
@@ -207,11 +208,12 @@ if __name__ == "__main__":
 
 
 def test_terasort_of_twenty_megabytes(run: Callable[..., str], tmp_path: Path) -> None:
-    rows, checksum = datasets.terasort(tmp_path / "lines.csv", 20_000_000)
+    rows = 200_000
+    checksum = generate(tmp_path / "lines.csv", rows)
     assert rows == 200_000
     first, second = json.loads(run(TERASORT, str(tmp_path / "lines.csv"), str(rows)).splitlines()[-1])
     for begin, (partitions, found, skew) in ((0, first), (100, second)):
         assert found == rows
         assert skew < 1.25
         tables = [pq.read_table(tmp_path / f"sorted-{begin + number}.parquet") for number in range(partitions)]
-        checks.check_sorted(tables, rows, checksum)
+        check_sorted(tables, rows, checksum)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,33 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "examples"))
-
-import terasort as example
-
-__all__ = ["rankings", "terasort", "text", "user_visits", "vocabulary", "zipf_keys", "zipf_ranks"]
+__all__ = ["rankings", "text", "user_visits", "vocabulary", "zipf_keys", "zipf_ranks"]
 
 _BLOCK_ROWS = 250_000
 _BLOCK_WORDS = 2_000_000
 _LINE = 100  # characters, about
 _DAYS = 15_340  # 1970-01-01 to 2011-12-31
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
-
-
-def terasort(path: Path, size: int) -> tuple[int, int]:
-    """Write terasort's CSV file: 10 random characters, a comma, 88 more, a newline; not sorted.
-
-    Parameters
-    ----------
-    size:
-        In bytes; what is not a whole row of 100 is left out.
-
-    Returns
-    -------
-    The number of rows, and their checksum, which does not depend on their order (`row_checksum` of the example).
-    """
-    rows = size // example.ROW
-    return rows, example.generate(path, rows)
 
 
 def text(path: Path, size: int, words: int = 50_000) -> pa.Table:

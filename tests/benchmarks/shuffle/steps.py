@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import datasets
 import ours
 from contestants import Stage
-from figures import Figure
-from peers import Outcome, Race
+from figures import Figure, told
 
 import lithops_shm as shm
+from lithops_shm.bench.sorting import Outcome, Race
 
 __all__ = ["STEPS"]
 
@@ -30,7 +30,7 @@ _PEERS = ("shm", "duckdb", "polars", "dask", "ray", "lithops", "shm-boto3", "shm
 
 def _seconds(outcome: Outcome) -> str:
     if outcome.trouble:
-        return outcome.trouble
+        return outcome.trouble.strip().splitlines()[-1]
     return f"{statistics.median(outcome.seconds):.2f} s [{min(outcome.seconds):.2f}, {max(outcome.seconds):.2f}]"
 
 
@@ -50,7 +50,7 @@ def _compared(found: dict[str, Outcome], names: tuple[str, ...]) -> str:
 def sorts(stage: Stage) -> list[Figure]:
     """Terasort of 1 GB, beside all peers"""
     with Race(GB) as race:
-        found = race.run(_PEERS, stage.repeat)
+        found = race.run(_PEERS, stage.repeat, told)
         size = race.size
     mine = found["shm"]
     peak = max(mine.peak) / size
@@ -95,7 +95,7 @@ def _peaks(found: dict[str, Outcome]) -> str:
 def scaling(stage: Stage) -> list[Figure]:
     """More functions, and more data"""
     with Race(GB) as race:
-        found = race.run(("shm-4x4", "shm-64x64", "shm"), stage.repeat)
+        found = race.run(("shm-4x4", "shm-64x64", "shm"), stage.repeat, told)
     ratio = _ratio(found["shm-64x64"], found["shm-4x4"])
     figures = [
         Figure(
@@ -109,7 +109,7 @@ def scaling(stage: Stage) -> list[Figure]:
     for size in (2 * GB, 4 * GB):
         with Race(size) as race:
             names = ("shm", "shm-spilling") if size == 4 * GB else ("shm",)
-            large = race.run(names, runs)
+            large = race.run(names, runs, told)
         share = _ratio(large["shm"], found["shm"]) / (size / GB)
         figures.append(
             Figure(

@@ -8,12 +8,9 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "shuffle"))
-
-from servers import S3Server
+from lithops_shm.bench.servers import S3Server
+from lithops_shm.errors import UnsupportedError
 
 __all__ = ["FarS3"]
 
@@ -41,25 +38,28 @@ class FarS3:
                 name = f"regret-{secrets.token_hex(2)}"
                 subprocess.run(["ip", "netns", "add", name], check=True)
                 stack.callback(subprocess.run, ["ip", "netns", "delete", name], check=False)
-                link = [sys.executable, str(Path(__file__).parent / "link.py"), name, _HERE, _THERE]
+                link = [sys.executable, "-m", "lithops_shm.bench.regret.link", name, _HERE, _THERE]
                 process = subprocess.Popen(
-                    [*link, str(round_trip_s), str(bytes_per_s)], stdout=subprocess.PIPE, text=True
+                    [*link, str(round_trip_s), str(bytes_per_s)],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
                 )
                 stack.callback(_end, process)
                 assert process.stdout is not None
-                assert process.stdout.readline() == "up\n", "the link did not come up"
+                if process.stdout.readline() != "up\n":
+                    raise UnsupportedError("the link to the S3 did not come up")
                 prefix, address = ["ip", "netns", "exec", name], _THERE
-            server = S3Server(directory, bucket, address=address, prefix=prefix)
-            stack.callback(server.close)
-            self.section = server.section
+            self._server = stack.enter_context(S3Server(directory, bucket, address=address, prefix=prefix))
+            self.section = self._server.section
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> FarS3:
-        return self
+    def keep(self, key: str, data: bytes) -> None:
+        """Store an object without the link."""
+        self._server.keep(key, data)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the server and the link."""
         self._stack.close()
 
 

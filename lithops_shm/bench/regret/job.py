@@ -1,6 +1,6 @@
-"""One job of the regret table, in a program of its own, where its configuration says: prints seconds and a checksum.
+"""One job of the regret table, in a program of its own, where its configuration says.
 
-python job.py '{"config": ..., "parts": [...], "input_place": ..., ...}'
+Reads what is asked as JSON from standard input, and prints seconds and a checksum.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import sys
 import time
 from typing import Any
 
-import lithops_shm as shm
+from lithops_shm.executor import FunctionExecutor
+from lithops_shm.shuffle.spec import Shuffle
 
 
 def client(section: dict[str, Any]) -> Any:
@@ -49,10 +50,10 @@ def read_and_tally(part: str, section: dict[str, Any], bucket: str, work_s: floa
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
+    asked = json.load(sys.stdin)
     section, bucket, parts = asked["section"], asked["bucket"], asked["parts"]
     started = time.perf_counter()
-    executor = shm.FunctionExecutor(config=asked["config"], log_level=None)
+    executor = FunctionExecutor(config=asked["config"], log_level=None)
     if asked["upload"]:
         storage = client(section)
         for name in parts:
@@ -61,7 +62,7 @@ def main() -> None:
         parts = [name.lstrip("/") for name in parts]
     extra = (section, bucket, asked["work_s"])
     if asked["shuffled"]:
-        shuffle = shm.Shuffle(by="k", partitions=len(parts))
+        shuffle = Shuffle(by="k", partitions=len(parts))
         job = executor.map_reduce(read, parts, tally, extra_args=extra, shuffle=shuffle, show_progress=False)
         found = executor.get_result(job)
     else:

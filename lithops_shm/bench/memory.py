@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
-__all__ = ["Sampler", "Tree"]
+__all__ = ["Sampler", "Tree", "Usage"]
 
 _INTERVAL_S = 0.02
 # A close look at a process is due when one has come or gone, after 2 s, or after 0.2 s if it maps more or less shared
@@ -43,6 +43,28 @@ class _Process:
     soon: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What this process has in memory: bytes that are its alone, and bytes that it maps of files and segments.
+
+    A page of a segment counts as private to the kernel, too, while only one process maps it; but it is the store's, and
+    no copy. So anonymous memory is what counts as private here.
+    """
+
+    private: int
+    shared: int
+
+    @classmethod
+    def now(cls) -> Usage:
+        """From the kernel's own accounting."""
+        found = _fields("/proc/self/smaps_rollup", "Rss", "Anonymous")
+        return cls(found["Anonymous"], found["Rss"] - found["Anonymous"])
+
+    def since(self, before: Usage) -> list[int]:
+        """By how much both have grown."""
+        return [self.private - before.private, self.shared - before.shared]
+
+
 class Tree:
     """A process and its descendants, as they come and go; one that is orphaned stays one of them."""
 
@@ -56,8 +78,8 @@ class Tree:
         parents = {pid: _parent(pid) for pid in alive - self._ours.keys()}
         self._ours |= dict.fromkeys(parents, False)
         self._ours[self._root] = self._root in alive
-        found = True
-        while found:
+        found: list[int] | None = None
+        while found is None or found:
             found = [pid for pid, parent in parents.items() if not self._ours[pid] and self._ours.get(parent)]
             self._ours |= dict.fromkeys(found, True)
         return [pid for pid, ours in self._ours.items() if ours]
@@ -103,7 +125,8 @@ class Sampler:
 
     def now(self) -> int:
         """Bytes in use; see the module for what counts."""
-        anonymous, files = 0, set()
+        anonymous = 0
+        files: set[str] = set()
         seen = set(self._tree.pids())
         before, self._seen = self._seen, seen
         changed = seen & before != self._known.keys()

@@ -1,4 +1,4 @@
-"""Ways to sort terasort's CSV file into Arrow tables in memory, each in a process of its own; `SORTERS` names them.
+"""Ways to sort terasort's CSV file into Arrow tables in memory, each in a process of its own; see `contestants`.
 
 A sorter is made once, which imports and starts what it needs; `sort` is what is timed. It begins with the path of the
 file, and ends when all rows can be read as Arrow in this process: tables that follow each other, of columns key and
@@ -11,22 +11,21 @@ import itertools
 import os
 import pickle
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from ours import Shuffled, ShuffledBy4, ShuffledBy64, ShuffledInLittle, ShuffledOverBoto3, ShuffledOverS3fs
 
-__all__ = ["SORTERS", "Dask", "DuckDB", "Polars", "Ray", "Sorter", "StockLithops", "Way"]
+from lithops_shm.bench.terasort import KEY, ROW
+
+__all__ = ["Dask", "DuckDB", "Polars", "Ray", "Sorter", "StockLithops"]
 
 _COLUMNS = ["key", "value"]
 _FUNCTIONS = 4  # mappers, and as many reducers
-_ROW = 100  # bytes
 _BUCKET = "terasort"
+_HERE = ["lithops_shm"]  # Lithops need not look for what to send along
 
 
 class Sorter:
@@ -137,7 +136,8 @@ class Ray(Sorter):
             read_options=pa.csv.ReadOptions(column_names=_COLUMNS),
             convert_options=_converted(pa.string()),
         )
-        return self._ray.get(rows.sort("key").to_arrow_refs())
+        found: list[pa.Table] = self._ray.get(rows.sort("key").to_arrow_refs())
+        return found
 
     def close(self) -> None:
         self._ray.shutdown()
@@ -163,21 +163,23 @@ class StockLithops(Sorter):
         self._runs = 0
 
     def sort(self, path: str) -> list[pa.Table]:
-        executor, rows = self._executor, os.stat(path).st_size // _ROW
+        executor, rows = self._executor, os.stat(path).st_size // ROW
         self._runs += 1
         bounds = _sample(path, rows, _FUNCTIONS)
         cuts = [rows * number // _FUNCTIONS for number in range(_FUNCTIONS + 1)]
         common = {"path": path, "bounds": bounds, "prefix": f"sort-{self._runs}"}
         parts = [{"number": n, "start": cuts[n], "end": cuts[n + 1], **common} for n in range(_FUNCTIONS)]
-        pieces = executor.get_result(executor.map(_map_part, parts))
-        return executor.get_result(executor.map(_reduce_range, [{"keys": keys} for keys in zip(*pieces, strict=True)]))
+        pieces = executor.get_result(executor.map(_map_part, parts, exclude_modules=_HERE))
+        ranges = [{"keys": keys} for keys in zip(*pieces, strict=True)]
+        found: list[pa.Table] = executor.get_result(executor.map(_reduce_range, ranges, exclude_modules=_HERE))
+        return found
 
 
 def _map_part(number: int, start: int, end: int, path: str, bounds: list[str], prefix: str, storage: Any) -> list[str]:
     """Read rows `start` to `end`, and leave those of each range of keys as an object; gives their keys."""
     with open(path, "rb") as file:
-        file.seek(start * _ROW)
-        part = pa.BufferReader(file.read((end - start) * _ROW))
+        file.seek(start * ROW)
+        part = pa.BufferReader(file.read((end - start) * ROW))
     read = pa.csv.ReadOptions(column_names=_COLUMNS, block_size=16 << 20)
     table = pa.csv.read_csv(part, read_options=read, convert_options=_converted(pa.large_string()))
     key, keys = pc.field("key"), []
@@ -197,42 +199,10 @@ def _reduce_range(keys: list[str], storage: Any) -> pa.Table:
 def _sample(path: str, rows: int, ranges: int) -> list[str]:
     """Keys that cut the file into ranges of about the same size, from 10,000 rows."""
     picks = np.sort(np.random.default_rng(3).integers(0, rows, min(rows, 10_000)))
-    file = np.memmap(path, dtype=np.uint8, mode="r", shape=(rows, _ROW))
-    keys = np.sort(np.ascontiguousarray(file[picks, :10]).view("S10")[:, 0])
+    file = np.memmap(path, dtype=np.uint8, mode="r", shape=(rows, ROW))
+    keys = np.sort(np.ascontiguousarray(file[picks, :KEY]).view(f"S{KEY}")[:, 0])
     return [keys[len(keys) * number // ranges].decode() for number in range(1, ranges)]
 
 
 def _converted(kind: pa.DataType) -> pa.csv.ConvertOptions:
     return pa.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, kind))
-
-
-@dataclass(frozen=True)
-class Way:
-    """A sorter, and the package that it needs."""
-
-    package: str
-    sorter: type[Sorter]
-
-
-# Where a contestant is declared.
-SORTERS: dict[str, Way] = {
-    "shm": Way("lithops_shm", Shuffled),
-    "shm-4x4": Way("lithops_shm", ShuffledBy4),
-    "shm-64x64": Way("lithops_shm", ShuffledBy64),
-    "shm-spilling": Way("lithops_shm", ShuffledInLittle),
-    "duckdb": Way("duckdb", DuckDB),
-    "polars": Way("polars", Polars),
-    "dask": Way("dask", Dask),
-    "ray": Way("ray", Ray),
-    "lithops": Way("lithops", StockLithops),
-    "shm-boto3": Way("rclone", ShuffledOverBoto3),
-    "shm-s3fs": Way("rclone", ShuffledOverS3fs),
-}
-
-
-def small_file(directory: str, rows: int = 10_000) -> str:
-    """A CSV file to warm up with."""
-    keys = np.random.default_rng(7).permutation(rows)
-    path = Path(directory) / "small.csv"
-    path.write_text("".join(f"{key:010},{key:088}\n" for key in keys))
-    return str(path)

@@ -1,6 +1,6 @@
 """A slow link between this machine and a network namespace: latency and bandwidth, where the kernel has no netem.
 
-python link.py NAMESPACE ADDRESS_HERE ADDRESS_THERE ROUND_TRIP_S BYTES_PER_S
+python -m lithops_shm.bench.regret.link NAMESPACE ADDRESS_HERE ADDRESS_THERE ROUND_TRIP_S BYTES_PER_S
 
 Two TUN devices, one on each side, and what one sends is given to the other when it is due. Runs, as root, until it is
 terminated; the devices go with it.
