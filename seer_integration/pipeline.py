@@ -40,7 +40,7 @@ class Pipeline:
             operations = Scan(source), Records()
         elif isinstance(source, str):
             # A line is a CSV's row of one text: nothing separates values, and nothing encloses them.
-            operations = Scan(source, format="csv", types=["str"], delimiter="\x00", quote=None), Records()
+            operations = Scan(source, format="csv", types=["str"], delimiter="\x1f", quote=None), Records()
         else:
             operations = (Values(list(source)),)
         self._set(operations, ())

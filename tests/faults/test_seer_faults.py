@@ -135,6 +135,7 @@ def block(table):
 if __name__ == "__main__":
     executor = shm.FunctionExecutor(log_level=None)
     stage = sys.argv[2]
+    print("ready", flush=True)
     summary = job_of(stage or None, block if stage else None).run()
     print(json.dumps([summary.written, left()]))
 """
