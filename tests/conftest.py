@@ -13,10 +13,13 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from effort import THOROUGH
+
 pytest_plugins = ["leaks", "programs", "s3servers"]
 
-settings.register_profile("ci", derandomize=True, deadline=None)
-settings.load_profile("ci")
+settings.register_profile("ci", max_examples=50, derandomize=True, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
+settings.load_profile("thorough" if THOROUGH else "ci")
 
 # Lithops reads these as the session a process belongs to: tests start from none.
 for name in [name for name in os.environ if name.startswith(("LITHOPS", "__LITHOPS"))]:

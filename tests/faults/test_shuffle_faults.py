@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from effort import times
 from s3servers import ACCESS_KEY, SECRET_KEY, Proxy, Server, new_bucket
 
 from lithops_shm.config import StoreSettings
@@ -68,7 +69,7 @@ def ask(questions):
 KILLED = (
     HEAD
     + """
-MAPPERS, ROWS, JOBS, THREADS = 4, 500, 50, 2
+MAPPERS, ROWS, JOBS, THREADS = 4, 500, int(sys.argv[1]), 2
 
 def perhaps_die(job, stage, task):
     # At most twice for each task; at its start, at some moment, or when all is done but told.
@@ -166,11 +167,12 @@ if __name__ == "__main__":
 )
 
 
-def test_workers_killed_in_a_hundred_shuffles(run: Callable[..., str]) -> None:
-    found, left = json.loads(run(KILLED).splitlines()[-1])
-    assert len(found) == 100
+def test_workers_killed_in_many_shuffles(run: Callable[..., str]) -> None:
+    jobs = times(15, 50)
+    found, left = json.loads(run(KILLED, str(jobs)).splitlines()[-1])
+    assert len(found) == 2 * jobs
     assert all(right and counted for right, _, counted in found)
-    assert sum(retried for _, retried, _ in found) > 50
+    assert sum(retried for _, retried, _ in found) > jobs
     assert left == []
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from effort import times
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.errors import SegmentNotFoundError, SessionLostError, StoreFullError
@@ -81,7 +82,7 @@ def assert_whole(view: memoryview) -> None:
 def test_a_writer_killed_at_random_moments_tears_nothing(settings: StoreSettings) -> None:
     random.seed(7)
     with Store.open(settings) as store:
-        for turn in range(20):  # 20 interpreters, 10 kills of forked writers in each: 200 moments
+        for turn in range(times(6, 40)):  # ten moments in each
             context = multiprocessing.get_context("fork")
             for _ in range(10):
                 child = context.Process(target=_write_for_ever, args=(settings, turn))
