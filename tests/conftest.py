@@ -23,8 +23,7 @@ settings.load_profile("thorough" if THOROUGH else "ci")
 
 # Lithops reads these as the session a process belongs to: tests start from none.
 for name in [name for name in os.environ if name.startswith(("LITHOPS", "__LITHOPS"))]:
-    if name != "LITHOPS_SHM_CROWD_SECONDS":
-        del os.environ[name]
+    del os.environ[name]
 
 
 @pytest.fixture
