@@ -17,7 +17,7 @@ from effort import THOROUGH
 
 pytest_plugins = ["leaks", "programs", "s3servers"]
 
-settings.register_profile("ci", max_examples=50, derandomize=True, deadline=None)
+settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("thorough" if THOROUGH else "ci")
 

@@ -194,7 +194,7 @@ def _crowd(settings: StoreSettings, number: int, seconds: float) -> None:
             assert store.keys("b") == ["k0", "k1", "k2"]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(times(180, 600))
 def test_sixteen_processes_of_several_sessions_overwrite_and_read(settings: StoreSettings) -> None:
     seconds = times(5, 60)
     context = multiprocessing.get_context("fork")
@@ -290,7 +290,7 @@ def test_a_full_tmpfs_and_a_full_disk_are_one_clear_error(small_tmpfs: Path, set
         store.put("b", "small", b"still works")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(times(120, 1200))
 def test_a_great_many_objects(settings: StoreSettings) -> None:
     count = times(10_000, 100_000)
     with Store.open(settings) as store:
