@@ -28,7 +28,7 @@ __all__ = ["Snapshot", "leaves_nothing_behind", "settled"]
 
 RUN_VARIABLE = "SHM_TESTS_RUN"
 
-_GRACE_S = float(os.environ.get("SHM_TESTS_GRACE_S", "3"))  # for threads and processes that are on their way out
+_GRACE_S = float(os.environ.get("SHM_TESTS_GRACE_S", "20"))  # for threads and processes that are on their way out
 _SHARED = (Path("/dev/shm"), Path("/var/tmp"))
 _NAME = "lithops-shm"
 # Ends by itself, seconds after its executor; tests that need it gone ask for `cleaner_finishes`.

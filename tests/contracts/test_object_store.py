@@ -34,7 +34,7 @@ def medium_of(place: str, servers: dict[str, Server]) -> Medium:
     engine, _, server = place.partition(" on ")
     url = servers[server].url
     settings = S3Settings(new_bucket(url), url, "us-east-1", ACCESS_KEY, SECRET_KEY)
-    return Medium.of_s3(engine, settings, RetryPolicy(deadline_s=5))
+    return Medium.of_s3(engine, settings, RetryPolicy(deadline_s=60))
 
 
 @pytest.fixture(params=PLACES)
@@ -304,7 +304,7 @@ def test_ranges_beyond_two_gib(engine: str, rclone: Callable[..., Server]) -> No
         file.seek(size - 10)
         file.write(b"0123456789")
     settings = S3Settings("bucket", server.url, "us-east-1", ACCESS_KEY, SECRET_KEY)
-    objects = open_objects(Medium.of_s3(engine, settings, RetryPolicy(deadline_s=5)))
+    objects = open_objects(Medium.of_s3(engine, settings, RetryPolicy(deadline_s=60)))
     assert bytes(objects.get("sparse", size - 8, size - 2)) == b"234567"
     assert bytes(objects.get("sparse", size - 10)) == b"0123456789"
     assert objects.get("sparse", (2 << 30) - 5, (2 << 30) + 5) == bytes(10)

@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="confidential data needs a tmpfs"),
 ]
 
-_GONE_S = 20.0
+_GONE_S = 60.0
 _ALL_FRAMES = 3  # ETH_P_ALL of linux/if_ether.h
 
 MODULE = """
