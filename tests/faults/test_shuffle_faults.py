@@ -463,6 +463,8 @@ if __name__ == "__main__":
 def _on_s3(url: str, section: dict[str, Any], secret_key: str = SECRET_KEY) -> str:
     keys = {"region": "us-east-1", "access_key_id": ACCESS_KEY, "secret_access_key": secret_key}
     lithops = {"backend": "shm", "storage": "aws_s3", "data_cleaner": False}
+    # Loaded once for all workers, each of which would take a second for it.
+    section = {**section, "preload": ["numpy", "pyarrow", "boto3"]}
     return json.dumps({"lithops": lithops, "aws": keys, "aws_s3": {"storage_bucket": new_bucket(url)}, "shm": section})
 
 
