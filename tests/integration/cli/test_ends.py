@@ -118,7 +118,7 @@ class TestEnds:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             with open(fifo, "wb"):  # opens when the command has opened its end
                 child.send_signal(signal.SIGINT)
-                out, err = child.communicate(timeout=30)
+                out, err = child.communicate(timeout=150)
             assert (child.returncode, out, err) == (130, b"", b"")
 
     def test_output_that_cannot_be_written(self, run: Any) -> None:
