@@ -33,6 +33,9 @@ check: .venv/ready  ## The same in .venv, with the sources as they are
 	.venv/bin/mypy
 	.venv/bin/pytest -n $(JOBS) --dist worksteal
 
+thorough: .venv/ready  ## The tests of chance with many times as many examples, kills and damages
+	SHM_TESTS_THOROUGH=1 .venv/bin/pytest -n $(JOBS) --dist worksteal --timeout 3600 -o faulthandler_timeout=3500
+
 lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its own localhost
 	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'
 	.venv/bin/python tests/lithops_suite.py --stock-workers
@@ -59,4 +62,4 @@ study: .venv/ready  ## The figures of docs/study.md, measured anew
 clean:  ## Remove what the other targets made
 	rm -rf .venv .venv-test build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis terasort.png
 
-.PHONY: help run test check lithops-test bench study clean
+.PHONY: help run test check thorough lithops-test bench study clean

@@ -3,7 +3,9 @@
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +15,21 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from effort import THOROUGH
+
 pytest_plugins = ["leaks", "programs", "s3servers"]
 
-settings.register_profile("ci", derandomize=True, deadline=None)
-settings.load_profile("ci")
+settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None, print_blob=True)
+settings.load_profile("thorough" if THOROUGH else "ci")
+
+# A shell starts what runs in the background deaf to it, and so all that this starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Lithops reads these as the session a process belongs to: tests start from none.
 for name in [name for name in os.environ if name.startswith(("LITHOPS", "__LITHOPS"))]:
-    if name != "LITHOPS_SHM_CROWD_SECONDS":
-        del os.environ[name]
+    del os.environ[name]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from effort import times
 
 from lithops_shm.config import StoreSettings
 
@@ -55,7 +56,7 @@ def environment(section: dict[str, Any], tmp_path: Path) -> dict[str, str]:
 def run(tmp_path: Path, environment: dict[str, str]) -> Callable[..., str]:
     """Run a program to its end; gives what it printed."""
 
-    def run(program: str, *arguments: str, timeout: float = 150) -> str:
+    def run(program: str, *arguments: str, timeout: float = times(150, 3000)) -> str:
         command = _command(tmp_path, program, arguments)
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False

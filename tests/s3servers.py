@@ -139,11 +139,16 @@ def s3_client(url: str) -> Any:
 
 
 def new_bucket(url: str) -> str:
-    """Make a bucket that no other test has."""
+    """Make a bucket that no other test has; without a client, which takes a tenth of a second to make."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
     name = f"test-{secrets.token_hex(6)}"
-    client = s3_client(url)
-    client.create_bucket(Bucket=name)
-    client.close()
+    request = AWSRequest("PUT", f"{url}/{name}")
+    S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1").add_auth(request)
+    signed = urllib.request.Request(request.url, headers=dict(request.headers), method="PUT")
+    urllib.request.urlopen(signed, timeout=_READY_S).close()
     return name
 
 

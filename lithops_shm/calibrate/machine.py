@@ -14,7 +14,7 @@ from lithops_shm.calibrate.samples import Measured, Samples
 from lithops_shm.calibrate.spilling import spill_bps
 from lithops_shm.config import SECTION, StoreSettings
 from lithops_shm.selector.rates import LocalRates
-from lithops_shm.store.session import layout_of
+from lithops_shm.store.layout import layout_of
 
 __all__ = ["measure_machine", "steps_of_machine"]
 

@@ -9,7 +9,7 @@ from lithops_shm import __version__
 from lithops_shm.cli import configuration
 from lithops_shm.cli.terminal import coloured, escaped, plural, print_json, width
 from lithops_shm.doctor import Finding, Severity, examine
-from lithops_shm.store.session import layout_of
+from lithops_shm.store.layout import layout_of
 
 __all__ = ["run"]
 

@@ -10,7 +10,7 @@ from lithops_shm.cli.ls import segment_as_json, session_as_json
 from lithops_shm.cli.terminal import escaped, plural, print_json
 from lithops_shm.sizes import size
 from lithops_shm.store import Reclaimed, SessionReport, inspect, reclaim
-from lithops_shm.store.session import KEPT
+from lithops_shm.store.layout import KEPT
 
 __all__ = ["run"]
 

@@ -18,7 +18,7 @@ from lithops_shm.doctor.finding import Finding
 from lithops_shm.errors import UnsafeDirectoryError
 from lithops_shm.host import system
 from lithops_shm.store import StoreReport, inspect
-from lithops_shm.store.session import check_private, layout_of
+from lithops_shm.store.layout import check_private, layout_of
 from lithops_shm.workers.seclusion import network_refusal
 
 __all__ = ["examine"]

@@ -11,7 +11,7 @@ from typing import Any
 from lithops_shm import host
 from lithops_shm.config import StoreSettings, parse_bytes, unknown_key
 from lithops_shm.errors import ProfileError
-from lithops_shm.store.session import layout_of
+from lithops_shm.store.layout import layout_of
 
 __all__ = ["PLACES", "HostProfile", "JobProfile"]
 
@@ -21,7 +21,6 @@ PLACES = ("local", "remote")
 _LEAST_MEMORY_BYTES = 16 << 20
 _LEAST_INPUT_BYTES, _LEAST_PART_BYTES = 1_000, 16
 _MOST_DEADLINE_S = 60 * 86_400
-_GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)

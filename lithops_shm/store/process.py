@@ -16,9 +16,10 @@ from lithops_shm import host
 from lithops_shm.config import StoreSettings
 from lithops_shm.errors import ConfidentialityError
 from lithops_shm.store import memory, upkeep
-from lithops_shm.store.layout import is_confidential
+from lithops_shm.store.layout import KEPT, Layout, is_confidential, layout_of
 from lithops_shm.store.locks import SharedState
-from lithops_shm.store.session import KEPT, SESSION_VARIABLE, Layout, Session, is_alive, layout_of, read_owner
+from lithops_shm.store.owner import is_alive, read_owner
+from lithops_shm.store.session import SESSION_VARIABLE, Session
 
 __all__ = ["CONFIDENTIAL_VARIABLE", "Membership", "enter", "is_confidential_by", "is_usable", "leave"]
 

@@ -33,25 +33,13 @@ from lithops_shm.store.layout import (
     CONFIDENTIAL,
     KEPT,
     Layout,
-    check_private,
     is_confidential,
-    layout_of,
     make_directories,
     make_private,
 )
-from lithops_shm.store.owner import OWNER_FILE, Owner, is_alive, read_owner
+from lithops_shm.store.owner import OWNER_FILE, Owner, is_alive
 
-__all__ = [
-    "KEPT",
-    "SESSION_VARIABLE",
-    "Layout",
-    "Owner",
-    "Session",
-    "check_private",
-    "is_alive",
-    "layout_of",
-    "read_owner",
-]
+__all__ = ["SESSION_VARIABLE", "Session"]
 
 SESSION_VARIABLE = "LITHOPS_SHM_SESSION"
 _ENDING_S = 1.0  # in which processes that have been killed are gone

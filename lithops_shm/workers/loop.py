@@ -19,6 +19,7 @@ from lithops_shm.workers.dispatch import Assign, Dispatcher, Fork, Retire
 from lithops_shm.workers.job import Event, EventKind, Job
 from lithops_shm.workers.processes import WorkerProcess, ZygoteProcess
 from lithops_shm.workers.seclusion import OPEN, Seclusion
+from lithops_shm.workers.waits import Waits
 from lithops_shm.workers.worker import THREAD_CAPS
 
 __all__ = ["Loop"]
@@ -66,8 +67,7 @@ class Loop:
         self._failed_starts = 0
         self._workers: dict[int, WorkerProcess] = {}
         self._numbers = 0
-        self._awaited: dict[int, set[tuple[str, str]]] = {}
-        self._over_when: list[tuple[frozenset[str], threading.Event]] = []
+        self._waits = Waits()
         self._idle_since = time.monotonic()
         self._waits_for_memory = False
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class Loop:
                 if self._over:
                     return
                 self._advance()
-                self._tell_who_awaits_jobs()
+                self._waits.tell_threads(self._dispatcher.has_job)
                 for key, _ in self._selector.select(self._patience()):
                     if key.data is None:
                         with contextlib.suppress(BlockingIOError):
@@ -149,7 +149,7 @@ class Loop:
             elif kind == "cancel":
                 self._cancel(*fields)
             elif kind == "await":
-                self._over_when.append((fields[0], fields[1]))
+                self._waits.add_thread(fields[0], fields[1])
             elif kind == "close":
                 with self._lock:
                     self._over = True
@@ -157,17 +157,11 @@ class Loop:
 
     def _cancel(self, job_keys: frozenset[str], kill: bool) -> None:
         for dropped in self._dispatcher.cancel(job_keys):
-            self._forget_awaited(dropped.job.key, dropped.call.id)
+            self._resume_after(dropped.job.key, dropped.call.id)
         if kill and self._zygote is not None:
             for key in job_keys:
                 for number in self._dispatcher.workers_of(key):
                     self._zygote.kill(self._workers[number], Death(Cause.CANCELLED, "it was cancelled"))
-
-    def _tell_who_awaits_jobs(self) -> None:
-        for keys, over in list(self._over_when):
-            if not any(map(self._dispatcher.has_job, keys)):
-                over.set()
-                self._over_when.remove((keys, over))
 
     def _advance(self) -> None:
         """Do what the dispatcher says."""
@@ -275,9 +269,11 @@ class Loop:
             elif kind == "report":
                 self._follow(job, Event(EventKind.REPORT, call.id, report=fields[0]))
             elif kind == "awaits":
-                self._awaited[worker.number] = {call for call in fields[0] if self._dispatcher.is_open(*call)}
-                self._dispatcher.worker_waits(worker.number, True)
-                self._resume(worker)
+                still = [call for call in fields[0] if self._dispatcher.is_open(*call)]
+                waits = self._waits.add_worker(worker.number, still)
+                self._dispatcher.worker_waits(worker.number, waits)
+                if not waits:
+                    self._send_over(worker)
             elif kind == "done":
                 worker.deadline = None
                 self._dispatcher.call_done(worker.number)
@@ -299,20 +295,17 @@ class Loop:
 
     def _end_call(self, job: Job, event: Event) -> None:
         self._follow(job, event)
-        self._forget_awaited(job.key, event.call_id)
+        self._resume_after(job.key, event.call_id)
 
-    def _forget_awaited(self, job_key: str, call_id: str) -> None:
-        """A call is over, or will not be: tell who waits for it, if it is the last."""
-        for number, calls in list(self._awaited.items()):
-            calls.discard((job_key, call_id))
-            self._resume(self._workers[number])
+    def _resume_after(self, job_key: str, call_id: str) -> None:
+        for number in self._waits.call_over(job_key, call_id):
+            self._dispatcher.worker_waits(number, False)
+            self._send_over(self._workers[number])
 
-    def _resume(self, worker: WorkerProcess) -> None:
-        if not self._awaited[worker.number]:
-            del self._awaited[worker.number]
-            self._dispatcher.worker_waits(worker.number, False)
-            with contextlib.suppress(OSError):  # it is dead already, and the zygote is about to say so
-                worker.channel.send("over")
+    @staticmethod
+    def _send_over(worker: WorkerProcess) -> None:
+        with contextlib.suppress(OSError):  # it is dead already, and the zygote is about to say so
+            worker.channel.send("over")
 
     def _lose_all(self, death: Death) -> None:
         for number in list(self._workers):
@@ -323,7 +316,7 @@ class Loop:
 
     def _release(self, worker: WorkerProcess) -> None:
         del self._workers[worker.number]
-        self._awaited.pop(worker.number, None)
+        self._waits.drop_worker(worker.number)
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(worker.channel)
         worker.release()
@@ -370,8 +363,7 @@ class Loop:
         self._close_zygote()
         self._close_sockets()
         self._idle.set()
-        for _, over in self._over_when:
-            over.set()
+        self._waits.tell_threads(lambda _: False)
 
     def _close_zygote(self) -> None:
         self._ready = self._warm = False

@@ -34,7 +34,7 @@ def medium_of(place: str, servers: dict[str, Server]) -> Medium:
     engine, _, server = place.partition(" on ")
     url = servers[server].url
     settings = S3Settings(new_bucket(url), url, "us-east-1", ACCESS_KEY, SECRET_KEY)
-    return Medium.of_s3(engine, settings, RetryPolicy(deadline_s=5))
+    return Medium.of_s3(engine, settings, RetryPolicy(deadline_s=60))
 
 
 @pytest.fixture(params=PLACES)
@@ -237,11 +237,11 @@ def test_a_large_object(objects: ObjectStore, place: str) -> None:
     assert objects.put("large", blocks) == count << 20
     whole = b"".join(blocks)
     got = objects.get("large")
-    assert got == whole
+    assert bytes(got) == whole  # views are compared byte by byte, which takes a second
     del got
     start, stop = (7 << 20) + 13, ((count - 4) << 20) - 5
-    assert objects.get("large", start, stop) == memoryview(whole)[start:stop]
-    assert objects.get("large", start) == memoryview(whole)[start:]
+    assert bytes(objects.get("large", start, stop)) == whole[start:stop]
+    assert bytes(objects.get("large", start)) == whole[start:]
     objects.delete(["large"])
 
 
@@ -304,7 +304,7 @@ def test_ranges_beyond_two_gib(engine: str, rclone: Callable[..., Server]) -> No
         file.seek(size - 10)
         file.write(b"0123456789")
     settings = S3Settings("bucket", server.url, "us-east-1", ACCESS_KEY, SECRET_KEY)
-    objects = open_objects(Medium.of_s3(engine, settings, RetryPolicy(deadline_s=5)))
+    objects = open_objects(Medium.of_s3(engine, settings, RetryPolicy(deadline_s=60)))
     assert bytes(objects.get("sparse", size - 8, size - 2)) == b"234567"
     assert bytes(objects.get("sparse", size - 10)) == b"0123456789"
     assert objects.get("sparse", (2 << 30) - 5, (2 << 30) + 5) == bytes(10)
@@ -312,7 +312,7 @@ def test_ranges_beyond_two_gib(engine: str, rclone: Callable[..., Server]) -> No
 
 
 def run_in_children(count: int, work: Callable[[int], bool]) -> list[int]:
-    """Fork children that work at once; the exit status of each: 0 right, 1 wrong, 2 failed."""
+    """Fork children that work at once, and end with status 0 if that was right, 1 if it was wrong, 2 if it failed."""
     children = []
     for number in range(count):
         pid = os.fork()
@@ -341,6 +341,9 @@ def test_a_connection_shared_across_a_fork_never_returns_wrong_data(objects: Obj
         return one_by_one and all(bytes(view) == data[key][100:4000] for key, view in zip(keys, many, strict=True))
 
     children = run_in_children(8, right)
-    assert all(right(number) for number in range(30))
+    reads = 0
+    while reads < 3 or any(os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None for pid in children):
+        assert right(reads)
+        reads += 1
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 8
     assert right(3)

@@ -20,7 +20,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def opened(
-    engine: str, url: str, bucket: str, *, deadline_s: float = 20, secret_key: str = SECRET_KEY
+    engine: str, url: str, bucket: str, *, deadline_s: float = 60, secret_key: str = SECRET_KEY
 ) -> Iterator[ObjectStore]:
     settings = S3Settings(bucket, url, "us-east-1", ACCESS_KEY, secret_key)
     objects = open_objects(Medium.of_s3(engine, settings, RetryPolicy(deadline_s=deadline_s, cap_s=0.5)))
@@ -91,7 +91,7 @@ def test_an_outage_beyond_the_deadline_is_told(
         began = time.monotonic()
         with pytest.raises(ShuffleStorageError, match=r"gave up after \d+ tries in .* 503") as raised:
             objects.get_many([("a", 0, 1), ("b", 0, 1)])
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20, "the deadline is 0.6 s"
     assert bucket in str(raised.value)
     assert proxy.url in str(raised.value)
     assert raised.value.__cause__ is not None
@@ -118,14 +118,13 @@ def test_wrong_credentials_fail_at_once(engine: str, rclone_server: Server) -> N
             lambda: objects.put_if_absent("key", [b"x"]),
             lambda: objects.put("large", [bytes(20 << 20)]),
         ]
-        began = time.monotonic()
         for use in uses:
             with pytest.raises(ShuffleStorageError, match=r"access was denied.*check the access key") as raised:
                 use()
             assert bucket in str(raised.value)
             assert rclone_server.url in str(raised.value)
             assert "NOTTHESECRET" not in str(raised.value)
-        assert time.monotonic() - began < 5
+            assert "gave up" not in str(raised.value), "it is not tried again"
 
 
 def test_no_credentials_at_all_are_denied(engine: str, rclone_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

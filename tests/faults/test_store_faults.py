@@ -1,5 +1,6 @@
 """Kill, fill and crowd the store, and see that nothing is torn, lost or left behind."""
 
+import inspect
 import multiprocessing
 import os
 import random
@@ -12,10 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from effort import times
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.errors import SegmentNotFoundError, SessionLostError, StoreFullError
-from lithops_shm.store import Store, bulk, inspect, reclaim
+from lithops_shm.store import Store, bulk, reclaim
+from lithops_shm.store import inspect as inspect_store
 from lithops_shm.store.process import enter, leave
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs takes root")
@@ -42,14 +45,18 @@ with Store.open(StoreSettings(directory=directory)) as store:
     store.put("b", "child", b"from the child")
 """
 
+# With the source of what members run, and without what else this module imports.
 STRANGER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, str(Path(sys.argv[3]).parent))
-from test_store_faults import _crowd
+import random, sys, time
 from lithops_shm.config import StoreSettings
+from lithops_shm.errors import SegmentNotFoundError
+from lithops_shm.store import Store
+
+{functions}
+
 print("ready", flush=True)
-_crowd(StoreSettings(directory=sys.argv[1], spill_directory=sys.argv[2]), int(sys.argv[4]), float(sys.argv[5]))
+sys.stdin.readline()
+_crowd(StoreSettings(directory=sys.argv[1], spill_directory=sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
 print("done", flush=True)
 sys.stdin.read()
 """
@@ -81,7 +88,7 @@ def assert_whole(view: memoryview) -> None:
 def test_a_writer_killed_at_random_moments_tears_nothing(settings: StoreSettings) -> None:
     random.seed(7)
     with Store.open(settings) as store:
-        for turn in range(20):  # 20 interpreters, 10 kills of forked writers in each: 200 moments
+        for turn in range(times(6, 40)):  # ten moments in each
             context = multiprocessing.get_context("fork")
             for _ in range(10):
                 child = context.Process(target=_write_for_ever, args=(settings, turn))
@@ -115,13 +122,13 @@ def test_a_killed_session_is_reclaimed_and_a_live_one_untouched(settings: StoreS
             writer = start(WRITER, settings, seed)
             time.sleep(random.uniform(0, 0.05))
             kill(writer)
-            dead = [session for session in inspect(settings).sessions if not session.alive]
+            dead = [session for session in inspect_store(settings).sessions if not session.alive]
             assert len(dead) == 1
             reclaimed = reclaim(settings)
             assert reclaimed.sessions == (dead[0].id,)
-            assert [session.id for session in inspect(settings).sessions] == [store.session.id]
+            assert [session.id for session in inspect_store(settings).sessions] == [store.session.id]
             assert store.read("live", "k") == data
-        assert inspect(settings).memory_bytes < 3 << 20
+        assert inspect_store(settings).memory_bytes < 3 << 20
     assert not os.path.exists(str(settings.directory))
 
 
@@ -129,13 +136,13 @@ def test_a_killed_session_is_reclaimed_and_a_live_one_untouched(settings: StoreS
 def test_the_next_session_reclaims_the_dead_one_by_itself(settings: StoreSettings) -> None:
     kill(start(WRITER, settings, 1))
     with Store.open(settings) as store:
-        assert [session.id for session in inspect(settings).sessions] == [store.session.id]
+        assert [session.id for session in inspect_store(settings).sessions] == [store.session.id]
 
 
 @pytest.mark.timeout(60)
 def test_a_member_learns_that_its_session_is_gone(settings: StoreSettings) -> None:
     owner = start(WRITER, settings, 1)
-    (session,) = inspect(settings).sessions
+    (session,) = inspect_store(settings).sessions
     store = Store.open(replace(settings, session=session.id))
     assert store.session.id == session.id
     kill(owner)
@@ -187,17 +194,22 @@ def _crowd(settings: StoreSettings, number: int, seconds: float) -> None:
             assert store.keys("b") == ["k0", "k1", "k2"]
 
 
-@pytest.mark.timeout(180)
-def test_sixteen_processes_of_several_sessions_overwrite_and_read_for_a_minute(settings: StoreSettings) -> None:
-    seconds = float(os.environ.get("LITHOPS_SHM_CROWD_SECONDS", "60"))
+@pytest.mark.timeout(times(180, 600))
+def test_sixteen_processes_of_several_sessions_overwrite_and_read(settings: StoreSettings) -> None:
+    seconds = times(5, 60)
     context = multiprocessing.get_context("fork")
     with Store.open(settings) as store:
         for key in ("k0", "k1", "k2"):
             store.put("b", key, b"\1" * 100)
+        code = STRANGER.format(functions=inspect.getsource(assert_whole) + inspect.getsource(_crowd))
+        strangers = [start(code, settings, number, seconds) for number in range(8, 16)]
         members = [context.Process(target=_crowd, args=(settings, number, seconds)) for number in range(8)]
         for member in members:
             member.start()
-        strangers = [start(STRANGER, settings, __file__, number, seconds) for number in range(8, 16)]
+        for stranger in strangers:
+            assert stranger.stdin is not None
+            stranger.stdin.write("go\n")
+            stranger.stdin.flush()
         for member in members:
             member.join()
         # What a stranger wrote last goes when it ends, so all of them stay until all are done.
@@ -278,15 +290,16 @@ def test_a_full_tmpfs_and_a_full_disk_are_one_clear_error(small_tmpfs: Path, set
         store.put("b", "small", b"still works")
 
 
-@pytest.mark.timeout(120)
-def test_a_hundred_thousand_objects(settings: StoreSettings) -> None:
+@pytest.mark.timeout(times(120, 1200))
+def test_a_great_many_objects(settings: StoreSettings) -> None:
+    count = times(10_000, 100_000)
     with Store.open(settings) as store:
-        for number in range(100_000):
+        for number in range(count):
             store.put("b", f"job-{number // 1000:03}/part-{number % 1000:03}", b"x")
-        assert len(store.keys("b")) == 100_000
-        assert store.keys("b", "job-042/part-99") == [f"job-042/part-{number}" for number in range(990, 1000)]
+        assert len(store.keys("b")) == count
+        assert store.keys("b", "job-007/part-99") == [f"job-007/part-{number}" for number in range(990, 1000)]
         store.put("b", "one more", b"x")
-        assert inspect(settings).sessions[0].segments == 100_001
+        assert inspect_store(settings).sessions[0].segments == count + 1
 
 
 def test_a_fork_while_threads_write_leaves_the_child_able_to_write(settings: StoreSettings) -> None:

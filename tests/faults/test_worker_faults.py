@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import times
 
 from lithops_shm.config import StoreSettings
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
 Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def section(section: dict[str, Any]) -> dict[str, Any]:
+    """Nothing here needs pandas, which takes each pool a second to load."""
+    return {"preload": ["numpy"], **section}
+
 
 HEAD = """
 import json, os, random, signal, sys, threading, time
@@ -46,31 +54,34 @@ def outcome(future):
         return type(error).__name__
 
 def kill_now_and_then():
-    random.seed(int(sys.argv[1]))
-    while not over.wait(random.random() / 20):
+    # One for each job, so that on a slow machine too most calls live.
+    random.seed(7)
+    while len(killed) < JOBS and not over.wait(random.random() / 20):
         try:
-            os.kill(random.choice(workers()), signal.SIGKILL)
+            worker = random.choice(workers())
+            os.kill(worker, signal.SIGKILL)
+            killed.append(worker)
         except (IndexError, FileNotFoundError, ProcessLookupError):
             pass
 
 if __name__ == "__main__":
     executor = lithops.FunctionExecutor(log_level=None)
-    over = threading.Event()
+    JOBS, over, killed = int(sys.argv[1]), threading.Event(), []
     killer = threading.Thread(target=kill_now_and_then)
     killer.start()
     found = []
-    for job in range(100):
+    for job in range(JOBS):
         found.append([outcome(future) for future in executor.map(work, range(job, job + 4))])
     over.set()
     killer.join()
-    print(json.dumps([found, [outcome(future) for future in executor.map(work, range(8))]]))
+    print(json.dumps([found, len(killed), [outcome(future) for future in executor.map(work, range(8))]]))
 """
 )
 
 
 @pytest.mark.parametrize("more_settings", [{"retries": 0}, {"retries": 50}], ids=str)
 def test_workers_killed_at_random_moments(run: Callable[..., str], more_settings: dict[str, Any]) -> None:
-    found, afterwards = json.loads(run(KILLED_AT_RANDOM, "7").splitlines()[-1])
+    found, killed, afterwards = json.loads(run(KILLED_AT_RANDOM, str(times(40, 100))).splitlines()[-1])
     lost = 0
     for job, results in enumerate(found):
         for call, result in enumerate(results):
@@ -78,7 +89,8 @@ def test_workers_killed_at_random_moments(run: Callable[..., str], more_settings
                 lost += 1
             else:
                 assert result == job + call
-    assert lost == 0 if more_settings["retries"] else 0 < lost < 200
+    assert killed > 5
+    assert lost == 0 if more_settings["retries"] else 0 < lost <= killed
     assert afterwards == list(range(8))
 
 
@@ -121,8 +133,8 @@ def test_a_client_that_is_killed_leaves_no_worker_and_no_segment(
     before = _marked()
     assert len(before) >= 4  # the client, the zygote, the workers
     process.send_signal(number)
-    process.wait(30)
-    deadline = time.monotonic() + 20  # it takes a fifth of a second, on a machine that is there for it
+    process.wait(100)
+    deadline = time.monotonic() + 60  # it takes a fifth of a second, on a machine that is there for it
     while (_marked() or Path(str(settings.directory)).exists()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert _marked() == []
@@ -132,7 +144,7 @@ def test_a_client_that_is_killed_leaves_no_worker_and_no_segment(
 
 def test_a_program_ends_though_its_workers_will_not(start: Start) -> None:
     process = start(ENDLESS, "ends")
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
     assert _marked() == []
 
 
@@ -208,14 +220,15 @@ def deeper(depth):
 
 if __name__ == "__main__":
     executor = lithops.FunctionExecutor(log_level=None)
-    wide = executor.get_result(executor.map(nest, range(200)))
-    print(json.dumps([wide == [4 * x + 2 for x in range(200)], executor.call_async(deeper, 4).result()]))
+    count = int(sys.argv[1])
+    wide = executor.get_result(executor.map(nest, range(count)))
+    print(json.dumps([wide == [4 * x + 2 for x in range(count)], executor.call_async(deeper, 4).result()]))
 """
 )
 
 
-def test_two_hundred_nested_executors(run: Callable[..., str]) -> None:
-    assert json.loads(run(NESTED).splitlines()[-1]) == [True, 5]
+def test_many_nested_executors(run: Callable[..., str]) -> None:
+    assert json.loads(run(NESTED, str(times(60, 200))).splitlines()[-1]) == [True, 5]
 
 
 BESIDE = (
@@ -228,7 +241,7 @@ if __name__ == "__main__":
     executor = lithops.FunctionExecutor(log_level=None)
     print("ready", flush=True)
     number = int(sys.argv[1])
-    for job in range(15):
+    for job in range(8):
         results = executor.get_result(executor.map(work, range(number, number + 4)))
         assert [int(each[0]) for each in results] == list(range(number, number + 4)), results
     print("right")
@@ -238,7 +251,7 @@ if __name__ == "__main__":
 
 def test_two_clients_of_one_user_at_once(start: Start) -> None:
     clients = [start(BESIDE, str(number)) for number in (0, 1000)]
-    assert [client.communicate(timeout=60)[0].strip().splitlines()[-1] for client in clients] == ["right", "right"]
+    assert [client.communicate(timeout=150)[0].strip().splitlines()[-1] for client in clients] == ["right", "right"]
 
 
 FORKING = (
@@ -313,7 +326,7 @@ def memory_group() -> Iterator[Path]:
         except OSError:
             continue
         yield group
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
         group.rmdir()

@@ -68,24 +68,26 @@ def run_with(place: Path, code: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], env=environ, cwd=place, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_copy_of_lithops_finds_it_too(copied_lithops: Path, name: str) -> None:
-    code = f"import lithops, importlib; print(lithops.__file__, importlib.import_module({name!r}).__file__)"
-    run = run_with(copied_lithops, code)
+FILES = f"import lithops, importlib; print(*[importlib.import_module(name).__file__ for name in ['lithops', *{NAMES}]])"
+
+
+def test_a_copy_of_lithops_finds_it_too(copied_lithops: Path) -> None:
+    run = run_with(copied_lithops, FILES)
     assert run.returncode == 0, run.stderr
-    theirs, ours = run.stdout.split()
-    assert Path(theirs).is_relative_to(copied_lithops)
-    assert Path(ours) == Path(lithops_shm.__file__).parent / "plugin" / hook.BACKENDS[name] / "__init__.py"
+    theirs, *ours = map(Path, run.stdout.split())
+    assert theirs.is_relative_to(copied_lithops)
+    place = Path(lithops_shm.__file__).parent / "plugin"
+    assert ours == [place / hook.BACKENDS[name] / "__init__.py" for name in NAMES]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_backend_of_that_name_in_lithops_itself_comes_first(copied_lithops: Path, name: str) -> None:
+def test_a_backend_of_that_name_in_lithops_itself_comes_first(copied_lithops: Path) -> None:
     """Should Lithops get one some day, it is not hidden."""
-    package = copied_lithops.joinpath(*name.split("."))
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    run = run_with(copied_lithops, f"import importlib; print(importlib.import_module({name!r}).__file__)")
-    assert Path(run.stdout.strip()) == package / "__init__.py", run.stderr
+    packages = [copied_lithops.joinpath(*name.split(".")) for name in NAMES]
+    for package in packages:
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+    run = run_with(copied_lithops, FILES)
+    assert [*map(Path, run.stdout.split())][1:] == [package / "__init__.py" for package in packages], run.stderr
 
 
 def test_lithops_knows_the_compute_backend(copied_lithops: Path) -> None:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +54,12 @@ def add_up(ref):
 """
 
 
+@pytest.fixture
+def section(section: dict[str, Any]) -> dict[str, Any]:
+    """Nothing here needs pandas, which takes each pool a second to load."""
+    return {"preload": ["numpy"], **section}
+
+
 def program(body: str) -> str:
     lines = ['if __name__ == "__main__":', *(f"    {line}" for line in body.strip().splitlines())]
     return JOB + "\n" + "\n".join(lines) + "\n"
@@ -74,32 +80,33 @@ def fails(tmp_path: Path, environment: dict[str, str], body: str) -> str:
 
 
 JOBS = {
-    "call_async": ("print(fe.call_async(double, 4).result())", "8"),
-    "map": ("print(fe.get_result(fe.map(double, range(5))))", "[0, 2, 4, 6, 8]"),
-    "map_reduce": ("print(fe.get_result(fe.map_reduce(double, range(5), total)))", "20"),
+    "call_async": ("answers.append(fe.call_async(double, 4).result())", "8"),
+    "map": ("answers.append(fe.get_result(fe.map(double, range(5))))", "[0, 2, 4, 6, 8]"),
+    "map_reduce": ("answers.append(fe.get_result(fe.map_reduce(double, range(5), total)))", "20"),
     "cloudobjects": (
         """objects = fe.get_result(fe.map(keep, range(2)))
-print(fe.get_result(fe.map(fetch, objects)))""",
+answers.append(fe.get_result(fe.map(fetch, objects)))""",
         "['cloud 0', 'cloud 1']",
     ),
     "objects": (
         """fe.storage.put_object("in", "a", b"12")
 fe.storage.put_object("in", "b/c", b"3")
-print(sorted(fe.get_result(fe.map(length, "shm://in/"))))""",
+answers.append(sorted(fe.get_result(fe.map(length, "shm://in/"))))""",
         "[('a', 2), ('b/c', 1)]",
     ),
     "refs": (
         """ref = fe.call_async(make, 100_000).result()
-print(fe.call_async(add_up, ref).result())""",
+answers.append(fe.call_async(add_up, ref).result())""",
         "(4999950000, True, False)",
     ),
 }
 
 
 @pytest.mark.parametrize("compute", ["shm", "localhost"])
-@pytest.mark.parametrize(("body", "expected"), JOBS.values(), ids=JOBS)
-def test_jobs(run: Callable[..., str], body: str, expected: str) -> None:
-    assert run(program(f"fe = lithops.FunctionExecutor()\n{body}")).splitlines()[-1] == expected
+def test_jobs(run: Callable[..., str]) -> None:
+    bodies = "\n".join(body for body, _ in JOBS.values())
+    said = run(program(f"fe, answers = lithops.FunctionExecutor(), []\n{bodies}\nprint(*answers, sep='; ')"))
+    assert said.splitlines()[-1].split("; ") == [expected for _, expected in JOBS.values()]
 
 
 def test_nobody_imports_us(run: Callable[..., str]) -> None:
@@ -138,7 +145,7 @@ def test_interrupting_leaves_nothing(tmp_path: Path, environment: dict[str, str]
         time.sleep(1)
         assert inspect(settings).sessions
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) != 0
+        assert process.wait(150) != 0
 
 
 def test_what_a_killed_client_leaves_is_reclaimed(
@@ -167,27 +174,3 @@ def test_compute_elsewhere_is_refused_before_anything_is_made(
     said = fails(tmp_path, environment, body)
     assert "functions on 'k8s' run on another" in said or "kubernetes" in said.lower()
     assert not os.path.exists(str(settings.directory))
-
-
-def test_the_command_line_keeps_what_it_puts(
-    run: Callable[..., str], tmp_path: Path, environment: dict[str, str], settings: StoreSettings
-) -> None:
-    lithops = str(Path(sys.executable).parent / "lithops")
-    (tmp_path / "data.txt").write_text("hello")
-
-    def storage(*arguments: str) -> str:
-        command = [lithops, "storage", *arguments, "-b", "shm"]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    storage("put", "data.txt", "bucket")
-    assert "data.txt" in storage("list", "bucket")
-    body = "print(lithops.Storage(backend='shm').get_object('bucket', 'data.txt'))"
-    assert run(program(body)) == "b'hello'"
-    (tmp_path / "data.txt").unlink()
-    storage("get", "bucket", "data.txt")
-    assert (tmp_path / "data.txt").read_text() == "hello"
-    storage("delete", "bucket", "data.txt")
-    assert inspect(settings).segments == ()
-    reclaim(replace(settings), kept=True)

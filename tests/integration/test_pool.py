@@ -41,7 +41,7 @@ class Followed:
     def next(self, *kinds: EventKind) -> Event:
         """The next event, of those kinds."""
         while True:
-            event = self._events.get(timeout=30)
+            event = self._events.get(timeout=60)
             if event.kind in kinds or not kinds:
                 return event
 
@@ -90,7 +90,7 @@ def zygotes() -> list[int]:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -595,6 +595,11 @@ def slow(n):
     time.sleep(0.4)
     return small(n)
 
+def held(n):
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
+    return small(n)
+
 def size(table):
     return table.num_rows
 
@@ -612,9 +617,8 @@ def partitions_are_a_sequence():
     }
 
 def it_returns_at_once():
-    began = time.perf_counter()
-    job = executor.map_reduce(slow, range(2), size, shuffle=Shuffle(by="k", partitions=2))
-    soon, done = time.perf_counter() - began, job.done or job[0].done
+    job = executor.map_reduce(held, range(2), size, shuffle=Shuffle(by="k", partitions=2))
+    done = job.done or job[0].done
     waited = job.wait(0.05)
     outcomes = []
     for wait in (lambda: job.get_result(timeout=0.05), lambda: job[0].result(timeout=0.05)):
@@ -622,7 +626,8 @@ def it_returns_at_once():
             wait()
         except TimeoutError as error:
             outcomes.append(str(error).partition(" after ")[2])
-    return soon < 0.35, done, waited, outcomes, sum(job.get_result(timeout=60)), job.wait()
+    open("go on", "w").close()
+    return done, waited, outcomes, sum(job.get_result(timeout=60)), job.wait()
 
 def chosen_number():
     job = executor.map_reduce(slow, range(2), size, shuffle=Shuffle(by="k"))
@@ -691,7 +696,7 @@ def test_futures_and_summary(run: Callable[..., str]) -> None:
         "rows": 300,
         **dict.fromkeys(["in order", "done", "executor's", "each", "one"], True),
     }
-    assert answers["it_returns_at_once"] == [True, False, False, ["0.05 seconds"] * 2, 200, True]
+    assert answers["it_returns_at_once"] == [False, False, ["0.05 seconds"] * 2, 200, True]
     assert answers["chosen_number"] == [True, 200]
     assert answers["executor_waits"] == [3, 0, [3, 0], True, []]
     assert answers["all_at_once"] == [[-1, -2, 200, 300], []]
@@ -983,6 +988,15 @@ def what_is_left():
     eventually(lambda: not workers())
     return segments, [each.name for each in threading.enumerate() if each.name.startswith("shuffle-")]
 
+def say_when_it_waits(thread):
+    def waits():
+        frame = sys._current_frames()[thread]
+        while frame is not None and frame.f_code.co_name != "get_result":
+            frame = frame.f_back
+        return frame is not None
+    eventually(waits)
+    print("ready", flush=True)
+
 def cancelled():
     answers = []
     for stage in ("map", "reduce", "map"):
@@ -995,7 +1009,7 @@ def cancelled():
         except ShmError as error:
             said = f"{type(error).__name__}: {re.sub('shuffle .* was', 'it was', str(error))}"
         job.cancel()
-        answers.append([said, seconds < 5, job.done, what_is_left()])
+        answers.append([said, seconds < 60, job.done, what_is_left()])
     return answers
 
 def afterwards():
@@ -1011,13 +1025,16 @@ if __name__ == "__main__":
         ask([cancelled, afterwards])
         sys.exit()
     job = begin(sys.argv[2])
-    print("ready", flush=True)
+    if how == "not waited for":
+        print("ready", flush=True)
+        sys.exit()
+    threading.Thread(target=say_when_it_waits, args=(threading.get_ident(),)).start()
     if how == "interrupted":
         try:
             executor.get_result(job)
         except KeyboardInterrupt:
             print(json.dumps([job.done, what_is_left(), afterwards()]), flush=True)
-    elif how == "given up":
+    else:
         job.get_result()
 """
 )
@@ -1031,11 +1048,11 @@ def test_a_shuffle_is_cancelled(run: Callable[..., str]) -> None:
 @pytest.mark.parametrize("stage", ["map", "reduce"])
 def test_an_interrupted_wait_ends_the_shuffle(start: Callable[..., "subprocess.Popen[str]"], stage: str) -> None:
     process = start(ENDS, "interrupted", stage)
-    time.sleep(0.2)
+    time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert json.loads(process.stdout.readline()) == [True, [[], []], 1000]
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
 
 
 @pytest.mark.parametrize(
@@ -1046,11 +1063,9 @@ def test_a_client_that_ends_leaves_nothing(
 ) -> None:
     process = start(ENDS, how, stage)
     if how == "given up":
-        time.sleep(0.2)
+        time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    assert process.wait(30) == (-signal.SIGINT if how == "given up" else 0)
-    assert time.monotonic() - began < 10
+    assert process.wait(100) == (-signal.SIGINT if how == "given up" else 0)
     assert not Path(str(settings.directory)).exists()
 
 
@@ -1099,54 +1114,67 @@ def nothing_is_left():
     return left(executor)
 
 if __name__ == "__main__":
-    config = json.loads(sys.argv[1])
-    if "localhost" in config:
-        config["localhost"]["runtime"] = sys.executable
-    if sys.argv[3]:
-        os.environ["AWS_ENDPOINT_URL"] = sys.argv[3]
+    if len(sys.argv) > 2:
+        os.environ["AWS_ENDPOINT_URL"] = sys.argv[2]
         # rclone gives the checksum of the whole object with a part of it, which Lithops' own client takes amiss.
         os.environ["AWS_RESPONSE_CHECKSUM_VALIDATION"] = "when_required"
-    with shm.FunctionExecutor(config=config, log_level=None) as executor:
-        ask([*[globals()[name] for name in sys.argv[2].split()], nothing_is_left])
+    for config, questions in json.loads(sys.argv[1]):
+        if "localhost" in config:
+            config["localhost"]["runtime"] = sys.executable
+        with shm.FunctionExecutor(config=config, log_level=None) as executor:
+            ask([*[globals()[name] for name in questions.split()], nothing_is_left])
 """
 )
 
 S3 = {"region": "us-east-1", "access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
 # Clients of S3 and the interpreters of Lithops' localhost take seconds to start, so that each place does a part.
-EVERYWHERE: list[tuple[str, str, dict[str, str]]] = [
-    ("of_pairs", "rclone", {"shuffle_engine": "boto3"}),
-    ("by_hash", "rclone", {"shuffle_engine": "s3fs", "shuffle_format": "parquet", "shuffle_compression": "zstd"}),
-    ("by_function", "rclone", {"shuffle_engine": "lithops"}),
-    ("in_batches", "moto", {"shuffle_engine": "boto3", "shuffle_format": "parquet", "shuffle_compression": "none"}),
-    ("by_range", "moto", {"shuffle_engine": "s3fs", "shuffle_compression": "none"}),
-    ("by_hash", "localhost", {}),
-]
+EVERYTHING = "by_hash by_range by_function in_batches of_pairs"
+EVERYWHERE: dict[str, list[tuple[str, dict[str, str]]]] = {
+    "rclone": [
+        ("of_pairs", {"shuffle_engine": "boto3"}),
+        ("by_hash", {"shuffle_engine": "s3fs", "shuffle_format": "parquet", "shuffle_compression": "zstd"}),
+        ("by_function", {"shuffle_engine": "lithops"}),
+    ],
+    "moto": [
+        ("in_batches", {"shuffle_engine": "boto3", "shuffle_format": "parquet", "shuffle_compression": "none"}),
+        ("by_range", {"shuffle_engine": "s3fs", "shuffle_compression": "none"}),
+    ],
+    "localhost": [("by_hash", {})],
+}
 
 
 def test_all_places_give_the_same(
     run: Callable[..., str], section: dict[str, Any], rclone_server: Server, moto_server: Server
 ) -> None:
+    """Each place with all its engines and formats from one client."""
     servers = {"rclone": rclone_server, "moto": moto_server}
+    # Loaded once for all workers, each of which would take a second for it.
+    section = {**section, "preload": ["numpy", "pandas", "pyarrow", "boto3", "s3fs", "aiobotocore.session"]}
 
-    def answers(questions: str, place: str, settings: dict[str, str]) -> Any:
-        config: dict[str, Any] = {"lithops": {"backend": "shm", "storage": place}, "shm": {**section, **settings}}
-        url = ""
+    def config(place: str, settings: dict[str, str]) -> dict[str, Any]:
+        found: dict[str, Any] = {"lithops": {"backend": "shm", "storage": place}, "shm": {**section, **settings}}
         if place == "localhost":
-            config["lithops"]["backend"], config["localhost"] = "localhost", {}
+            found["lithops"]["backend"], found["localhost"] = "localhost", {}
         elif place in servers:
-            url = servers[place].url
-            config["lithops"]["storage"] = "aws_s3"
-            config.update(aws=S3, aws_s3={"storage_bucket": new_bucket(url)})
+            found["lithops"]["storage"] = "aws_s3"
+            found.update(aws=S3, aws_s3={"storage_bucket": new_bucket(servers[place].url)})
         if place != "shm":
-            config["lithops"]["data_cleaner"] = False  # a process that takes longer than the job
-        return json.loads(run(PLACES, json.dumps(config), questions, url).splitlines()[-1])
+            found["lithops"]["data_cleaner"] = False  # a process that takes longer than the job
+        return found
 
-    in_memory = answers("by_hash by_range by_function in_batches of_pairs", "shm", {})
+    def answers(place: str, jobs: list[tuple[str, dict[str, str]]]) -> list[dict[str, Any]]:
+        asked = json.dumps([(config(place, settings), questions) for questions, settings in jobs])
+        lines = run(PLACES, asked, *([servers[place].url] if place in servers else [])).splitlines()
+        return [json.loads(line) for line in lines[-len(jobs) :]]
+
+    (in_memory,) = answers("shm", [(EVERYTHING, {})])
     for kind in ("by_hash", "by_range", "by_function"):
         found, rows, retried = in_memory[kind]
         ids = sorted(row[2] for row in itertools.chain(*found))
         assert (ids, rows, retried) == (list(range(8000)), 8000, 0)
     with ThreadPoolExecutor(2) as threads:
-        for place, found in zip(EVERYWHERE, threads.map(answers, *zip(*EVERYWHERE, strict=True)), strict=True):
-            assert found.pop("nothing_is_left") == [], place
-            assert found == {name: in_memory[name] for name in place[0].split()}, place
+        everywhere = list(threads.map(lambda place: answers(place, EVERYWHERE[place]), EVERYWHERE))
+    for place, answered in zip(EVERYWHERE, everywhere, strict=True):
+        for found, (questions, settings) in zip(answered, EVERYWHERE[place], strict=True):
+            assert found.pop("nothing_is_left") == [], (place, settings)
+            assert found == {name: in_memory[name] for name in questions.split()}, (place, settings)

@@ -20,7 +20,7 @@ from lithops_shm.bench.terasort import check_sorted, generate
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-PAGES, VISITS = 20_000, 200_000
+PAGES, VISITS = 8_000, 60_000
 
 QUERIES = """
 import datetime, itertools, sys

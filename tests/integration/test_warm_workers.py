@@ -106,9 +106,14 @@ def excluded_modules():
 def timeout():
     return executor.call_async(sleep, 60, timeout=1).result()
 
+def is_there(path):
+    while not (path is None or os.path.exists(path)):
+        time.sleep(0.01)
+
 def first_completed():
-    futures = executor.map(sleep, [0.1, 1.5])
+    futures = executor.map(is_there, [None, os.path.join(os.getcwd(), "go on")])
     done, pending = executor.wait(futures, return_when=ANY_COMPLETED)
+    open("go on", "w").close()
     executor.wait(futures)
     return len(done), len(pending)
 
@@ -238,7 +243,7 @@ class TestPromises:
         assert 1 <= answers["workers_outlive_a_call"] < 50
         lithops = str(Path(sys.executable).parent / "lithops")
         command = [lithops, "logs", "get", answers["log_file"]]
-        logs = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        logs = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150)
         assert "it says something" in logs.stdout + logs.stderr
 
 
@@ -303,7 +308,7 @@ if __name__ == "__main__":
     executor = lithops.FunctionExecutor(log_level=None)
     answers = {}
     for name, how in json.loads(sys.argv[1]).items():
-        seconds = 1 if how[0] == "ignore_the_end" else None
+        seconds = 4 if how[0] == "ignore_the_end" else None
         futures = executor.map(mixed, ["fine", how, "fine"], timeout=seconds)
         answers[name] = [outcome(future) for future in futures]
     answers["afterwards"] = executor.get_result(executor.map(double, range(3)))
@@ -319,7 +324,7 @@ WAYS_TO_END = {
     "abort": (["kill", "SIGABRT"], "WorkerDiedError", "SIGABRT"),
     "exit": (["exit_at_once", 3], "WorkerDiedError", "exit code 3"),
     "exit of a success": (["exit_at_once", 0], "WorkerDiedError", "exit code 0"),
-    "timeout": (["ignore_the_end", 0], "CallTimeoutError", "exceeded its timeout of 1 seconds"),
+    "timeout": (["ignore_the_end", 0], "CallTimeoutError", "exceeded its timeout of 4 seconds"),
     "unpicklable result": (["return_a_lock", 0], "TypeError", "cannot pickle"),
     "unpicklable exception": (["raise_unpicklable", "a text"], "Exception", "a text"),
     "sys.exit": (["raise_exit", 3], "SystemExit", "3"),

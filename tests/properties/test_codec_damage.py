@@ -5,13 +5,14 @@ import struct
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from effort import times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lithops_shm.codec import decode, encode
 from lithops_shm.errors import LayoutVersionError, SegmentCorruptError
 
-modest = settings(max_examples=400, deadline=None, derandomize=True)
+modest = settings(max_examples=times(200, 4000))
 
 OBJECTS = [
     b"some bytes" * 20,

@@ -20,12 +20,7 @@ from lithops_shm.codec import decode, encode
 _HELPER = Path(__file__).parents[1] / "unit" / "codec" / "identical.py"
 assert_identical = runpy.run_path(str(_HELPER))["assert_identical"]
 
-modest = settings(
-    max_examples=120,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+modest = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def check(obj: Any) -> None:

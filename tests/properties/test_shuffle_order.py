@@ -16,12 +16,7 @@ from lithops_shm.shuffle.keys import check_keys, hashes
 from lithops_shm.shuffle.order import gather, sort_indices
 from lithops_shm.shuffle.ranges import ROWS, Keys, bounds, cut, sample, slice_of
 
-modest = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+modest = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 # --- Tables of any key types -----------------------------------------------------------------------------------------
 

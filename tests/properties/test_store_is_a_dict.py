@@ -4,6 +4,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from effort import times
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -78,4 +79,4 @@ class StoreIsADict(RuleBasedStateMachine):
 
 
 TestStoreIsADict = StoreIsADict.TestCase
-TestStoreIsADict.settings = hypothesis_settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestStoreIsADict.settings = hypothesis_settings(max_examples=times(30, 300), stateful_step_count=30)

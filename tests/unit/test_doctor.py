@@ -18,7 +18,7 @@ from lithops_shm.host import FileSystem, Swap
 from lithops_shm.host.system import CoreDumps, HugePages
 from lithops_shm.sizes import size
 from lithops_shm.store import SessionReport, StoreReport
-from lithops_shm.store.session import Owner
+from lithops_shm.store.owner import Owner
 
 GIB = 1 << 30
 ROOT = Path(__file__).parents[2]

@@ -179,7 +179,7 @@ def test_the_way_through_finalizers_is_there(foreign_client: Any) -> None:
 
 
 def test_protection_costs_little() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(20):
         forks._empty_pools_of_botocore()
-    assert (time.perf_counter() - began) / 20 < 0.005
+    assert (time.thread_time() - began) / 20 < 0.005

@@ -25,9 +25,9 @@ from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.compute.statuses import Statuses
 from lithops_shm.plugin.section import confidential_settings, store_settings, worker_settings
 from lithops_shm.store import Store, reclaim
-from lithops_shm.store.layout import is_confidential
+from lithops_shm.store.layout import KEPT, is_confidential
 from lithops_shm.store.process import CONFIDENTIAL_VARIABLE
-from lithops_shm.store.session import KEPT, SESSION_VARIABLE
+from lithops_shm.store.session import SESSION_VARIABLE
 from lithops_shm.workers import Call, Job, Pool
 from lithops_shm.workers.seclusion import HOST, IF_POSSIBLE, NONE, Seclusion
 

@@ -25,7 +25,7 @@ from lithops_shm.plugin.storage.files import save, store_data, store_file
 from lithops_shm.plugin.storage.objects import entry, etag, modified
 from lithops_shm.plugin.storage.stream import SegmentStream
 from lithops_shm.store import SegmentInfo, Store
-from lithops_shm.store.session import KEPT
+from lithops_shm.store.layout import KEPT
 
 __all__ = ["ShmStorageBackend"]
 

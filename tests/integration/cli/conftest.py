@@ -47,7 +47,7 @@ class Runner:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=150,
         )
         assert code in (None, done.returncode), done.stderr + done.stdout
         assert "Traceback" not in done.stderr

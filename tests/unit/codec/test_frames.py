@@ -65,7 +65,7 @@ COLUMNS = {
     "category of int": pd.Categorical(cycle(3, 1), categories=[1, 2, 3]),
     "category of time": pd.Categorical(cycle(*pd.date_range("2020", periods=3, tz="UTC"))),
     "sparse": pd.arrays.SparseArray(cycle(0.0, 0.0, 1.0), fill_value=0.0),
-    "sparse nan": pd.arrays.SparseArray(cycle(np.nan, 1.0), kind="block"),
+    "sparse nan": pd.arrays.SparseArray(np.repeat(cycle(np.nan, 1.0), 500)[:N], kind="block"),
     "Int64": pd.array(cycle(1, None), dtype="Int64"),
     "Float32": pd.array(cycle(1.5, None), dtype="Float32"),
     "boolean": pd.array(cycle(True, None), dtype="boolean"),
