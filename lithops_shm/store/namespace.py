@@ -50,6 +50,7 @@ class Namespace:
         self._pool = pool
         self._budget = budget
         self._trees = Trees(session.layout)
+        self._own = Tree(f"{session.directory}/data", session.id, spilled=False)
 
     def trees(self) -> list[Tree]:
         trees = self._trees.now()
@@ -104,13 +105,12 @@ class Namespace:
             When `if_absent` is set and there is an object already; it stays, and the file is still the caller's.
         """
         session = self._session
-        root = session.spill_path("data") if spilled else f"{session.directory}/data"
-        target = Tree(root, session.id, spilled)
+        target = Tree(session.spill_path("data"), session.id, spilled=True) if spilled else self._own
         with self._state.key_locked(location.path):
             elsewhere = [
                 (tree, status)
                 for tree in self.trees()
-                if tree != target and (status := tree.status(location)) is not None
+                if tree.root != target.root and (status := tree.status(location)) is not None
             ]
             replaced = target.status(location)
             if if_absent and (elsewhere or replaced is not None):
