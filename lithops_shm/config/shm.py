@@ -203,6 +203,7 @@ class ConfidentialSettings:
 
 
 _ALL = (StoreSettings, WorkerSettings, ShuffleSettings, ConfidentialSettings)
+_KNOWN = frozenset(field.name for settings in _ALL for field in fields(settings))
 
 
 def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -> dict[str, Any]:
@@ -211,10 +212,9 @@ def _checked(section: Mapping[str, Any] | None, wanted: set[str], source: str) -
         return {}
     if not isinstance(section, Mapping):
         raise ConfigError(f"section `{SECTION}:` of {source} must be a mapping of keys to values, not {section!r}")
-    known = {field.name for settings in _ALL for field in fields(settings)}
     for key in section:
-        if key not in known:
-            raise ConfigError(unknown_key(key, known - {"session"}, SECTION, source))
+        if key not in _KNOWN:
+            raise ConfigError(unknown_key(key, set(_KNOWN - {"session"}), SECTION, source))
     checked = {key: _check(key, value, source) for key, value in section.items()}
     return {key: value for key, value in checked.items() if key in wanted}
 

@@ -43,6 +43,11 @@ class Pointer:
             store.delete(self.bucket, self.key)
 
 
+def _is_small(obj: Any) -> bool:
+    """Whether an object is too small to be looked at closely, by its type and length."""
+    return type(obj) in (int, float, bool) or (type(obj) in (str, bytes) and len(obj) < SMALLEST // 4)
+
+
 def _load(section: dict[str, Any], bucket: str, key: str) -> Any:
     with Store.open(StoreSettings.from_mapping(section)) as store:
         return codec.decode(store.attach(bucket, key).view)
@@ -67,6 +72,8 @@ def store_large(obj: Any, internal_storage: Any, key: str) -> Pointer | None:
     ------
     StoreFullError
     """
+    if _is_small(obj):
+        return None
     backend = internal_storage.storage.storage_handler
     store = getattr(backend, "store", None)
     if not isinstance(store, Store):

@@ -28,6 +28,7 @@ _MAX_PATH = 1024  # of PATH_MAX 4096: the base directory is the user's choice
 _MAX_KEY = 1 << 16
 
 _PLAIN = re.compile(r"[A-Za-z0-9_=+,-][A-Za-z0-9_=+,.-]*")
+_PLAIN_PATH = re.compile(rf"{_PLAIN.pattern}(?:/{_PLAIN.pattern})*")
 _PLAIN_BYTES = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_=+,.-")
 
 
@@ -78,7 +79,7 @@ def locate(bucket: str, key: str) -> Location:
     directory = bucket_name(bucket)
     if not isinstance(key, str) or not key:
         raise InvalidKeyError("key", key, "it must be a text that is not empty")
-    if _PLAIN.fullmatch(key) and len(key) <= _MAX_COMPONENT:
+    if len(key) <= _MAX_COMPONENT and _PLAIN_PATH.fullmatch(key):  # nearly all of them
         return Location(bucket, key, f"{directory}/{key}{OBJECT_SUFFIX}")
     _check_text("key", key)
     parts = [_encode(part) for part in key.split("/")]
@@ -93,8 +94,9 @@ def bucket_name(bucket: str) -> str:
     """The directory of a bucket; raises InvalidKeyError as :func:`locate` does."""
     if not isinstance(bucket, str) or not bucket:
         raise InvalidKeyError("bucket", bucket, "it must be a text that is not empty")
-    if _PLAIN.fullmatch(bucket) is None:
-        _check_text("bucket", bucket)
+    if len(bucket) <= _MAX_COMPONENT and _PLAIN.fullmatch(bucket):
+        return bucket
+    _check_text("bucket", bucket)
     name = _encode(bucket)
     if len(name) > _MAX_COMPONENT:
         raise InvalidKeyError("bucket", bucket, f"it takes {len(name)} bytes, of at most {_MAX_COMPONENT}")

@@ -20,23 +20,17 @@ from lithops_shm.store import keys
 from lithops_shm.store.budget import Budget, in_pages
 from lithops_shm.store.erasure import ErasedPages
 from lithops_shm.store.keys import Location
-from lithops_shm.store.layout import Layout, is_confidential
+from lithops_shm.store.layout import is_confidential
 from lithops_shm.store.locks import SharedState
 from lithops_shm.store.pages import PagePool
 from lithops_shm.store.segment import SegmentInfo, UnsealedFile
 from lithops_shm.store.session import Session
 from lithops_shm.store.tree import Tree
+from lithops_shm.store.trees import Trees
 
-__all__ = ["Namespace", "trees_of"]
+__all__ = ["Namespace"]
 
 _Retired = tuple[PagePool | ErasedPages, str]
-
-
-def trees_of(layout: Layout) -> list[Tree]:
-    """The trees of all sessions, those in memory first."""
-    trees = [Tree(f"{layout.session(name)}/data", name, spilled=False) for name in layout.session_ids()]
-    trees += [Tree(f"{layout.spill}/{name}/data", name, spilled=True) for name in layout.spilled_ids()]
-    return trees
 
 
 class Namespace:
@@ -55,9 +49,11 @@ class Namespace:
         self._state = state
         self._pool = pool
         self._budget = budget
+        self._trees = Trees(session.layout)
+        self._own = Tree(f"{session.directory}/data", session.id, spilled=False)
 
     def trees(self) -> list[Tree]:
-        trees = trees_of(self._session.layout)
+        trees = self._trees.now()
         return trees if self._session.confidential else [tree for tree in trees if not is_confidential(tree.session)]
 
     def open(self, location: Location) -> tuple[int, SegmentInfo] | None:
@@ -109,13 +105,12 @@ class Namespace:
             When `if_absent` is set and there is an object already; it stays, and the file is still the caller's.
         """
         session = self._session
-        root = session.spill_path("data") if spilled else f"{session.directory}/data"
-        target = Tree(root, session.id, spilled)
+        target = Tree(session.spill_path("data"), session.id, spilled=True) if spilled else self._own
         with self._state.key_locked(location.path):
             elsewhere = [
                 (tree, status)
                 for tree in self.trees()
-                if tree != target and (status := tree.status(location)) is not None
+                if tree.root != target.root and (status := tree.status(location)) is not None
             ]
             replaced = target.status(location)
             if if_absent and (elsewhere or replaced is not None):

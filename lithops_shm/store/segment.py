@@ -140,7 +140,7 @@ class UnsealedFile:
 
 def unsealed_path(directory: str) -> str:
     """A path in `directory` that no other writer uses."""
-    return os.path.join(directory, f"{os.getpid()}-{secrets.token_hex(6)}")
+    return f"{directory}/{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def claim(fd: int, *, wait: bool = True) -> bool:

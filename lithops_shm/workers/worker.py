@@ -54,8 +54,7 @@ def serve(channel: Channel) -> None:
             return
         if kind == "job":
             runner, payload, environ, directory = fields
-            os.environ.clear()
-            os.environ.update(environ)
+            _set_environment(environ)
             os.chdir(directory)
             module, _, name = runner.partition(":")
             run = getattr(importlib.import_module(module), name)(payload, report)
@@ -65,6 +64,14 @@ def serve(channel: Channel) -> None:
             run(fields[0])
             channel.send("done")
         del fields  # what a call was given must not live until the next one comes
+
+
+def _set_environment(environ: dict[str, str]) -> None:
+    """Most variables are as they were when the zygote started: only the others are touched, which is dear."""
+    before = os.environ.copy()
+    for name in before.keys() - environ.keys():
+        del os.environ[name]
+    os.environ.update((name, value) for name, value in environ.items() if before.get(name) != value)
 
 
 def _own_randomness() -> None:

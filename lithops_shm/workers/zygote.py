@@ -35,7 +35,7 @@ _REFUSED_S = 1.0  # until a fork that the system has refused may be tried again
 _CLIENT_ENDS_S = 5.0  # between the end of the client's socket and its own
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 # Where memory runs out, the kernel takes the worker that used it before the client that waits for it (proc(5)).
-_OOM_SCORE = "500"
+_OOM_SCORE = b"500"
 
 
 def main() -> NoReturn:
@@ -181,8 +181,10 @@ class _Zygote:
         try:
             os.setsid()  # a group of its own: what it starts is killed with it, and Ctrl-C at the terminal passes it by
             _die_with(self._pid)
-            with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-                file.write(_OOM_SCORE)
+            with contextlib.suppress(OSError):
+                score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)  # open() would load a codec
+                os.write(score, _OOM_SCORE)
+                os.close(score)
             if self._private:
                 from lithops_shm.workers.seclusion import forbid_dumps
 

@@ -115,11 +115,12 @@ class ShmComputeBackend:
             When its calls ask for more memory each than there is.
         """
         shared = {key: value for key, value in payload.items() if key not in ("call_ids", "data_byte_ranges")}
+        ranges = payload["data_byte_ranges"]
+        shared["data_bytes"] = ranges[-1][1] + 1  # of the arguments of all calls, which are one object
         if self._confidential.confidential:
             from lithops_shm.selector.confidential import shown_to_functions
 
             shared["config"] = shown_to_functions(shared["config"], self._confidential.trusted)
-        ranges = payload["data_byte_ranges"]
         calls = tuple(Call(call_id, pickle.dumps((call_id, ranges[int(call_id)]))) for call_id in payload["call_ids"])
         job_key: str = payload["job_key"]
         statuses = Statuses(payload, self._storage)

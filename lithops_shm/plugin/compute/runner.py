@@ -15,8 +15,8 @@ import time
 import traceback
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +52,8 @@ class _LithopsJob:
         self._config = json.dumps(job.config)
         self._confidential = confidential_settings(job.config.get(SECTION)).confidential
         self._storage: Any = None
+        self._status: Any = None
+        self._data: Any = None
         self._logs = io.StringIO()
         log_into(self._logs, job.log_level)
 
@@ -62,7 +64,8 @@ class _LithopsJob:
         task.start_tstamp = time.time()
         self._logs.seek(0)
         self._logs.truncate()
-        with _environment_of(task, self._config), redirect_stdout(self._logs), redirect_stderr(self._logs):
+        _give_environment(task, self._config)
+        with redirect_stdout(self._logs), redirect_stderr(self._logs):
             self._run(task)
         # Calls of an executor the function made run in a pool of this process, and end with it.
         pool.join_all()
@@ -70,14 +73,16 @@ class _LithopsJob:
     def _run(self, task: SimpleNamespace) -> None:
         if self._storage is None:
             self._storage = InternalStorage(extract_storage_config(task.config))
-        status = create_call_status(task, self._storage)
+        # Lithops looks for the kind of it in its configuration, which is that of the job.
+        status = self._status(task, self._storage) if self._status else create_call_status(task, self._storage)
+        self._status = type(status)
         status.send_init_event()
         before = resource.getrusage(resource.RUSAGE_SELF)
         try:
             if not hasattr(self._job, "func"):
                 self._job.func = _function_and_modules(self._job, self._storage)
             task.func = self._job.func
-            (task.data,) = get_function_data(task, self._storage)
+            task.data = self._data_of(task)
             _CallRunner(task, self._storage, status).run()
         except Exception:  # noqa: BLE001  (it is the client's to see)
             traceback.print_exc()
@@ -89,6 +94,15 @@ class _LithopsJob:
         # Under its own name for them, Lithops writes them to a file of the client's.
         status.add(LOGS_IN_MEMORY if self._confidential else "logs", logs)
         status.send_finish_event()
+
+    def _data_of(self, task: SimpleNamespace) -> bytes:
+        """The arguments of one call; those of all calls are read at once, if they are few, and kept."""
+        if task.data_bytes > _KEPT_BYTES:
+            return bytes(*get_function_data(task, self._storage))
+        if self._data is None:
+            self._data = self._storage.get_data(task.data_key)
+        ((first, last),) = task.data_byte_ranges
+        return bytes(self._data[first : last + 1])
 
 
 def _function_and_modules(job: SimpleNamespace, storage: Any) -> bytes:
@@ -145,6 +159,7 @@ def _holds_futures(result: Any) -> bool:
     return isinstance(first, ResponseFuture)
 
 
+_KEPT_BYTES = 1 << 20  # of arguments, in each worker
 _LOOKS_S = 0.005  # between looks for the status of a call that this pool does not run
 
 
@@ -177,10 +192,9 @@ def _add_usage(status: Any, before: resource.struct_rusage, after: resource.stru
     status.add("worker_func_uss", rss)
 
 
-@contextmanager
-def _environment_of(task: SimpleNamespace, config: str) -> Iterator[None]:
-    """The variables Lithops gives a function."""
-    injected = {
+def _give_environment(task: SimpleNamespace, config: str) -> None:
+    """Set the variables Lithops gives a function; most are as the last call of the job has had them."""
+    given = {
         "__LITHOPS_ACTIVATION_ID": uuid.uuid4().hex[:12],
         "__LITHOPS_BACKEND": "Shared memory",
         WORKER_ENV: "True",
@@ -190,13 +204,4 @@ def _environment_of(task: SimpleNamespace, config: str) -> Iterator[None]:
         MONITORING_QUEUES_ENV: json.dumps(getattr(task, "monitoring_queues", None) or []),
         **{key: str(value) for key, value in task.extra_env.items()},
     }
-    replaced = {key: os.environ.get(key) for key in injected}
-    os.environ.update(injected)
-    try:
-        yield
-    finally:
-        for key, value in replaced.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
+    os.environ.update((name, value) for name, value in given.items() if os.environ.get(name) != value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lithops.monitoring.job_monitor import JobMonitor
 from lithops.monitoring.monitor import MessageMonitor
-from lithops.storage.utils import create_status_key
+from lithops.storage.utils import create_job_key, create_status_key
 
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
@@ -25,9 +25,10 @@ __all__ = ["PushMonitor"]
 # Between looks for what nobody tells of: calls that are over their timeout all the same, results that have been read.
 _LOOKS_S = 2.0
 _NEWS_S = 5.0
-# Lithops' loop looks at all its calls each time round; more news may come in the time that takes.
-_LOOP_S = 10e-6
-_LATEST_S = 0.02
+# Lithops' loop looks at all its calls each time round, and wakes a thread for each that has ended. So it is told of
+# several at once: after so long for each call there is, but not later than this, and at once when a job is over.
+_LOOP_S = 30e-6
+_LATEST_S = 0.05
 
 
 class PushMonitor(MessageMonitor):  # type: ignore[misc]
@@ -39,6 +40,7 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
         super().__init__(*arguments, **more)
         self._mailbox = mailbox(self.executor_id)
         self._news = threading.Event()
+        self._over = threading.Event()
         self._leftovers = leftovers(self.executor_id)
 
     def add_futures(self, fs: Any) -> None:
@@ -73,8 +75,10 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
                 self._apply_status_message(message)
                 self._apply_held_status()
                 if message["type"] == "__end__":
-                    ids = (message[name] for name in ("executor_id", "job_id", "call_id"))
-                    running.applied(create_status_key(*ids))
+                    executor_id, job_id, call_id = (message[name] for name in ("executor_id", "job_id", "call_id"))
+                    running.applied(create_status_key(executor_id, job_id, call_id))
+                    if not running.is_running(create_job_key(executor_id, job_id)):
+                        self._over.set()
                     self._news.set()
             if time.monotonic() - looked >= _LOOKS_S:
                 looked = time.monotonic()
@@ -94,6 +98,7 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
         """Ask the thread to end, which it does at once."""
         super().stop()
         self._mailbox.put(None)
+        self._over.set()
         self._news.set()
 
     def await_news(self, timeout_s: float) -> None:
@@ -109,7 +114,8 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
         """
         if sys._getframe(1).f_code is JobMonitor.is_alive.__code__ and not self._all_ready():
             self._news.wait(_NEWS_S)
-            time.sleep(min(_LATEST_S, _LOOP_S * len(self.futures)))
+            self._over.wait(min(_LATEST_S, _LOOP_S * len(self.futures)))
+        self._over.clear()
         self._news.clear()
         return bool(super().is_alive())
 

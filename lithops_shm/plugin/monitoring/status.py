@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from lithops.monitoring.status import StorageCallStatus
+from lithops.storage.utils import create_status_key
 
 from lithops_shm.workers import worker
 
@@ -23,7 +24,11 @@ class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]
 
     def _send(self) -> None:
         report = worker.report
-        if report is None or self.status["type"] == "__end__":
-            super()._send()  # before it is pushed: whoever is told may delete the job's objects at once
-        if report is not None:
-            report(json.dumps(self.status).encode())
+        if report is None:
+            super()._send()
+            return
+        status = json.dumps(self.status).encode()
+        if self.status["type"] == "__end__":
+            key = create_status_key(*(self.status[name] for name in ("executor_id", "job_id", "call_id")))
+            self.internal_storage.put_data(key, status)  # first: whoever is told may delete the job's objects at once
+        report(status)
