@@ -20,13 +20,13 @@ def nearest(points: pd.DataFrame, centres: Centres) -> pd.DataFrame:
 
 
 def clustered(
-    executor: shm.FunctionExecutor, points: Any, centres: Centres, iterations: int
+    executor: shm.FunctionExecutor, points: Any, centres: Centres, iterations: int, **scan: Any
 ) -> tuple[Centres, list[float]]:
     """The centres after some iterations, and the sum of squared distances before each."""
     distances = []
     for _ in range(iterations):
         job = Job(executor=executor, show_progress=False)
-        job.add(0, Scan, file=points)
+        job.add(0, Scan, file=points, **scan)
         job.add(0, Transform, action=nearest, arguments={"centres": centres})
         values = {"x": ("mean", "x"), "y": ("mean", "y"), "all": ("sum", "distance")}
         job.add(0, Aggregate, values=values, by="centre")

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import contestants
 import figures
 import regret
+import seer
 import tasks
 from figures import Figure
 from shuffle import steps as shuffle
@@ -35,6 +36,7 @@ ROOMS: dict[str, list[Step]] = {
     "tasks": tasks.STEPS,
     "shuffle": shuffle.STEPS,
     "selector": regret.STEPS,
+    "seer": seer.STEPS,
 }
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
