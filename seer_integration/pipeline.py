@@ -75,9 +75,8 @@ class Pipeline:
             As :class:`Job` takes them.
         """
         if self._shuffle:
-            raise PlanError(
-                "pipeline", f"{' and '.join(self._shuffle)} wait for a reduce, which does not come; add one"
-            )
+            waiting = " and a ".join(self._shuffle)
+            raise PlanError("pipeline", f"it has a {waiting} and no reduce after that; add one")
         job = Job(**settings)
         names: dict[int, str] = {}
         last = self._add_to(job, names)

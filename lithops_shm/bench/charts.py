@@ -185,7 +185,7 @@ def draw_regret(results: Results, path: Path) -> bool:
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
     """A figure that belongs to no window, and its axes in reading order."""
-    from matplotlib.figure import Figure
+    Figure = importlib.import_module("matplotlib.figure").Figure  # noqa: N806
 
     figure = Figure(figsize=(size[0], size[1] + 0.4), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 __all__ = ["Dask", "Loky", "Ours", "Ray", "Runner", "Stock", "same"]
@@ -77,7 +78,7 @@ class Ray(Runner):
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        import ray
+        ray = import_module("ray")
 
         self._ray = ray
         ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=scratch)
@@ -95,7 +96,7 @@ class Dask(Runner):
     """A local cluster of `distributed`, a thread in each of its processes."""
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
-        from distributed import Client
+        Client = import_module("distributed").Client  # noqa: N806
 
         self._client = Client(
             n_workers=cpus, threads_per_worker=1, dashboard_address=None, local_directory=scratch, silence_logs=50
@@ -115,9 +116,9 @@ class Loky(Runner):
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
         try:
-            import loky
+            loky = import_module("loky")
         except ModuleNotFoundError:
-            from joblib.externals import loky
+            loky = import_module("joblib.externals.loky")
         self._executor = loky.get_reusable_executor(max_workers=cpus, timeout=None)
 
     def map(self, items: list[Any]) -> list[Any]:

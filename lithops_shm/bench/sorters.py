@@ -2,7 +2,8 @@
 
 A sorter is made once, which imports and starts what it needs; `sort` is what is timed. It begins with the path of the
 file, and ends when all rows can be read as Arrow in this process: tables that follow each other, of columns key and
-value. Engines are imported when their sorter is made, so that a missing one is missed by name.
+value. Engines are imported when their sorter is made, so that a missing one is missed by name; and by a text, so that
+Lithops, when it sends this package along with a function, does not follow it into them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import os
 import pickle
 import sys
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -56,7 +58,7 @@ class DuckDB(Sorter):
     """One query, in a connection with that many threads."""
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
-        import duckdb
+        duckdb = import_module("duckdb")
 
         super().__init__(cpus, scratch, shared)
         self._connection = duckdb.connect(config={"threads": cpus, "temp_directory": scratch})
@@ -75,7 +77,7 @@ class Polars(Sorter):
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
         os.environ["POLARS_MAX_THREADS"] = str(cpus)
-        import polars
+        polars = import_module("polars")
 
         super().__init__(cpus, scratch, shared)
         self._polars = polars
@@ -95,8 +97,8 @@ class Dask(Sorter):
     """
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
-        import dask
-        import dask.dataframe
+        dask = import_module("dask")
+        import_module("dask.dataframe")
 
         super().__init__(cpus, scratch, shared)
         self._frames = dask.dataframe
@@ -121,8 +123,8 @@ class Ray(Sorter):
 
     def __init__(self, cpus: int, scratch: str, shared: str) -> None:
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DEFAULT_SHUFFLE_STRATEGY": "sort_shuffle_pull_based"}
-        import ray
-        import ray.data
+        ray = import_module("ray")
+        import_module("ray.data")
 
         super().__init__(cpus, scratch, shared)
         self._ray = ray

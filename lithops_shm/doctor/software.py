@@ -51,6 +51,7 @@ PACKAGES = (
     Package("pandas", "data frames without copies", least=(2, 3)),
     Package("polars", "Polars frames without copies", Severity.WARNING, least=(1, 31), optional=True),
     Package("aiobotocore", "s3fs, which stands on it", Severity.WARNING, least=(2, 19)),
+    Package("sqlglot", "jobs whose filters and columns are texts", Severity.WARNING, least=(30,)),
     Package("boto3", "jobs that move to S3", Severity.WARNING, least=(1, 35)),
     Package(
         "s3fs",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import THOROUGH
 from lambdaruntime import lay, link
 from lambdaserver import REACH, REGION, USER_ID, LambdaServer
 from s3servers import Server, new_bucket
@@ -163,7 +164,9 @@ if __name__ == "__main__":
     assert found == [{"a": 6, "b": 6, "c": 12}]
 
 
-@pytest.mark.parametrize(("who", "instead"), [("getpid", "retried"), ("getppid", "backups")])
+@pytest.mark.parametrize(
+    ("who", "instead"), [("getpid", "retried"), ("getppid", "backups")] if THOROUGH else [("getpid", "retried")]
+)
 def test_a_mapper_that_dies_on_lambda_is_run_again(
     answers: Callable[[str], Any], layer: Callable[..., None], who: str, instead: str
 ) -> None:
