@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -53,7 +54,7 @@ class Job:
         A ``lithops_shm.FunctionExecutor`` to run on, in place of all these; it stays the caller's. Jobs that read what
         others cached are run on the same one, or on none.
     name:
-        For logs and keys: letters, digits and ``-``.
+        For logs and keys: up to 40 letters, digits, ``.``, ``_`` and ``-``.
     show_progress:
         Whether to show bars, if standard error is a terminal.
     retries:
@@ -67,6 +68,8 @@ class Job:
     Raises
     ------
     ConfigError, ConfidentialityError
+    PlanError
+        For a name that cannot be part of a key.
     """
 
     def __init__(
@@ -87,7 +90,11 @@ class Job:
         )
         self._operations: dict[StageName, list[Operation]] = {number: [] for number in range(num_stages or 0)}
         self._dependencies: list[tuple[StageName, StageName]] = []
-        self._name = name or "job"
+        self._name = "job" if name is None else name
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", self._name):
+            raise PlanError(
+                "the job", f"name={name!r} becomes part of keys: up to 40 letters, digits, '.', '_' and '-'"
+            )
         self._show_progress = show_progress
         self._retries = retries
         self._result: Result | None = None

@@ -13,6 +13,7 @@ from seer_integration.dag import Graph
 from seer_integration.datasets.places import Places
 from seer_integration.datasets.sources import survey
 from seer_integration.errors import PlanError
+from seer_integration.job import Job
 from seer_integration.operations import (
     Aggregate,
     Collect,
@@ -247,3 +248,9 @@ def test_partial_and_final_aggregates_go_together(planned: Callable[..., Plan]) 
     plan = planned(stages, [(0, 1)])
     kinds = [type(step.operation) for step in plan.stages[1].steps]
     assert kinds == [PartialAggregate, FinalAggregate]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "x" * 41, "é"])
+def test_names_that_cannot_be_part_of_a_key_are_refused(name: str) -> None:
+    with pytest.raises(PlanError, match="becomes part of keys"):
+        Job(name=name, lithops_config={"lithops": {"backend": "shm", "storage": "shm"}})
