@@ -15,8 +15,11 @@ Centres = list[tuple[float, float]]
 
 def nearest(points: pd.DataFrame, centres: Centres) -> pd.DataFrame:
     """The points with the number of the nearest centre."""
-    distances = [(points["x"] - x) ** 2 + (points["y"] - y) ** 2 for x, y in centres]
-    return points.assign(centre=np.argmin(distances, axis=0), distance=np.min(distances, axis=0))
+    places, middles = points[["x", "y"]].to_numpy(), np.array(centres)
+    apart = (middles**2).sum(axis=1) - 2 * places @ middles.T  # squared distances, but for what all centres share
+    centre = apart.argmin(axis=1)
+    distance = (places**2).sum(axis=1) + apart[np.arange(len(points)), centre]
+    return points.assign(centre=centre, distance=distance)
 
 
 def clustered(

@@ -40,7 +40,7 @@ def ranked(executor: shm.FunctionExecutor, file: str, pages: int, iterations: in
         step.add("given", Select, columns={"page": "target", "part": "rank / out"})
         step.add("given", Aggregate, values={"parts": ("sum", "part")}, by="page")
         step.add("every", Scan, file=every)
-        step.add("new", Join, on="page", how="left")
+        step.add("new", Join, on="page", how="left", strategy="broadcast")
         rank = f"{(1 - DAMPING) / pages} + {DAMPING} * COALESCE(parts, 0.0)"
         step.add("new", Select, columns={"page": "page", "rank": rank})
         for parent, child in [("links", "given"), ("ranks", "given"), ("every", "new"), ("given", "new")]:

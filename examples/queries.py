@@ -6,6 +6,7 @@ Its tables are made at random: rankings of pages, and visits to them (https://am
 import argparse
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,30 +16,30 @@ import lithops_shm as shm
 from seer_integration import Aggregate, Filter, Job, Join, Limit, Scan, Select
 
 
-def selection(executor: shm.FunctionExecutor, rankings: str) -> Job:
+def selection(executor: shm.FunctionExecutor, rankings: str, **scan: Any) -> Job:
     """Pages of a high rank."""
     job = Job(executor=executor)
-    job.add("pages", Scan, file=rankings)
+    job.add("pages", Scan, file=rankings, **scan)
     job.add("pages", Filter, action="pageRank > 1000")
     job.add("pages", Select, columns=["pageURL", "pageRank"])
     return job
 
 
-def aggregation(executor: shm.FunctionExecutor, visits: str) -> Job:
+def aggregation(executor: shm.FunctionExecutor, visits: str, **scan: Any) -> Job:
     """Revenue by the first eight characters of the address it came from."""
     job = Job(executor=executor)
-    job.add("visits", Scan, file=visits)
+    job.add("visits", Scan, file=visits, **scan)
     job.add("visits", Select, columns={"source": "SUBSTR(sourceIP, 1, 8)", "adRevenue": "adRevenue"})
     job.add("visits", Aggregate, values={"revenue": ("sum", "adRevenue")}, by="source")
     return job
 
 
-def join(executor: shm.FunctionExecutor, rankings: str, visits: str) -> Job:
+def join(executor: shm.FunctionExecutor, rankings: str, visits: str, **scan: Any) -> Job:
     """The address with most revenue in some years, and the mean rank of the pages it visited."""
     job = Job(executor=executor)
-    job.add("visits", Scan, file=visits)
+    job.add("visits", Scan, file=visits, **scan)
     job.add("visits", Filter, action="visitDate BETWEEN DATE '1980-01-01' AND DATE '1990-01-01'")
-    job.add("rankings", Scan, file=rankings)
+    job.add("rankings", Scan, file=rankings, **scan)
     job.add("both", Join, on="destURL", right_on="pageURL")
     job.add("both", Aggregate, values={"revenue": ("sum", "adRevenue"), "rank": ("mean", "pageRank")}, by="sourceIP")
     job.add("both", Limit, rows=1, key="revenue", descending=True)

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from seer_integration.errors import PlanError
 from seer_integration.kernels import custom
+from seer_integration.kernels.grouping import grouped
 from seer_integration.kernels.types import key_column, plain
 from seer_integration.operations import Custom
 
@@ -145,7 +146,7 @@ def _grouped(table: Any, by: Sequence[str], functions: Sequence[tuple[str, str]]
             table = table.set_column(place, name, pc.cast(table.column(name), pa.decimal128(38, 0)))
     asked = [([], function) if function == "count_all" else (name, function) for name, function in functions]
     try:
-        found = table.group_by(list(by), use_threads=False).aggregate(asked)
+        found = grouped(table, by, asked)
     except pa.ArrowNotImplementedError as error:
         raise PlanError("Aggregate", str(error)) from error
     found = found.rename_columns([*by, *(name for name, _ in functions)])

@@ -1,10 +1,10 @@
 """Joins of two tables.
 
-Keys become numbers: the values of the right side get one each, by Arrow's hash table, and those of the left the number
-of the value they equal. Rows are matched by counting, and both sides gathered once. So results come in the order of the
-left side, the same in every attempt of a task, and any type can be carried along. Measured for 2 million rows with
-200,000 on the right: as fast as ``Table.join`` of keys and row numbers for integers, 3.5 times as fast for
-large_string, and 5 times as fast as ``Table.join`` of whole tables, which takes no lists nor structs.
+Keys become numbers: integers that lie close together are such; else the values of the right side get one each, by
+Arrow's hash table, and those of the left the number of the value they equal. Rows are matched by counting, and both
+sides gathered once. So results come in the order of the left side, the same in every attempt of a task, and any type
+can be carried along, where ``Table.join`` takes no lists nor structs. Measured for 2 million rows with 200,000 on the
+right, gathering included, against ``Table.join`` of keys and row numbers: twice as fast for large_string.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = ["join", "joined_schema"]
 _Rows = npt.NDArray[np.int64]
 
 _NONE = -1
+_SPARSE = 4  # a table of places may be so many times as long as both sides
 
 
 def join(left: Any, right: Any, on: Sequence[str], right_on: Sequence[str], how: str, suffix: str) -> Any:
@@ -113,11 +114,43 @@ def _matched(left: Any, right: Any, on: Sequence[str], right_on: Sequence[str]) 
 
 
 def _numbered(left: Any, right: Any) -> tuple[_Rows, _Rows, int]:
+    placed = _placed(left, right)
+    if placed is not None:
+        return placed
     values = pc.drop_null(pc.unique(right))
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     one, two = (pc.fill_null(pc.index_in(each, value_set=values), _NONE).to_numpy() for each in (left, right))
     return one.astype(np.int64), two.astype(np.int64), len(values)
+
+
+def _placed(left: Any, right: Any) -> tuple[_Rows, _Rows, int] | None:
+    """Integers that lie close together are numbers already, which takes no hash table; ``None`` for others."""
+    kind = right.type
+    if not pa.types.is_integer(kind) or pa.types.is_uint64(kind):
+        return None
+    low, high = pc.min_max(right).as_py().values()
+    if low is None or high - low > _SPARSE * (len(left) + len(right)):
+        return None
+    size = high - low + 1
+    one, two = (_offsets(each, low, size) for each in (left, right))
+    present = np.zeros(size, np.bool_)
+    present[two[two != _NONE]] = True
+    inside = np.flatnonzero(one != _NONE)
+    one[inside[~present[one[inside]]]] = _NONE
+    return one, two, size
+
+
+def _offsets(column: Any, low: int, size: int) -> _Rows:
+    """How far values are above the least; -1 for what is not within the size, and for nulls."""
+    values = pc.fill_null(column, 0).to_numpy().astype(np.int64)
+    # Differences wrap around at 64 bits, where no two values have the same.
+    offsets = (values.view(np.uint64) - np.uint64(low % 2**64)).view(np.int64)
+    outside = (offsets < 0) | (offsets >= size)
+    if column.null_count:
+        outside |= np.asarray(pc.is_null(column))
+    found: _Rows = np.where(outside, _NONE, offsets)
+    return found
 
 
 def _paired(first: _Rows, second: _Rows, many: int) -> _Rows:

@@ -141,23 +141,23 @@ def queries(stage: Stage) -> list[Figure]:
     with _directory() as directory:
         pages = datasets.rankings(1_000_000)
         visits = datasets.user_visits(6_000_000, pages)
-        nbytes = pages.nbytes + visits.nbytes
         for name, table in (("rankings", pages), ("visits", visits)):
             os.makedirs(directory / name)
             step = -(-table.num_rows // 8)
             for number in range(8):
-                pq.write_table(table.slice(number * step, step), directory / name / f"{number}.parquet")
+                pa.csv.write_csv(table.slice(number * step, step), directory / name / f"{number}.csv")
         del pages, visits
+        nbytes = sum(path.stat().st_size for path in directory.glob("*/*.csv"))
         places = {name: f"{directory}/{name}/" for name in ("rankings", "visits")}
         database = duckdb.connect(config={"threads": host.usable_cpus(), "temp_directory": str(directory)})
         for name, place in places.items():
-            database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{place}*.parquet')")
+            database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_csv('{place}*.csv', header = true)")
         figures = []
         with _executor(stage, directory) as executor:
             jobs = {
-                "selection": lambda: examples.selection(executor, places["rankings"]),
-                "aggregation": lambda: examples.aggregation(executor, places["visits"]),
-                "join": lambda: examples.join(executor, places["rankings"], places["visits"]),
+                "selection": lambda: examples.selection(executor, places["rankings"], header=True),
+                "aggregation": lambda: examples.aggregation(executor, places["visits"], header=True),
+                "join": lambda: examples.join(executor, places["rankings"], places["visits"], header=True),
             }
             for name, query in _QUERIES.items():
                 wanted = _ordered(database.sql(query).to_arrow_table())
@@ -182,7 +182,8 @@ def queries(stage: Stage) -> list[Figure]:
                         "results equal, under 3x the time",
                         f"{mine / theirs:.2f}x ({spread(found['job'], 's')}, {spread(found['duckdb'], 's')})",
                         mine < 3 * theirs,
-                        f"{nbytes / 1e6:,.0f} MB in memory, in 8 Parquet files for each table, in the page cache."
+                        f"{nbytes / 1e6:,.0f} MB of CSV, as the benchmark has it, in 8 files for each table, in the page cache. Types "
+                        "are inferred by both."
                         if name == "selection"
                         else "",
                     )

@@ -13,6 +13,7 @@ import pytest
 from seer_integration import kernels
 from seer_integration.errors import OperationError, PlanError
 from seer_integration.expressions import parse
+from seer_integration.kernels import grouping
 from seer_integration.operations import (
     Aggregate,
     Custom,
@@ -398,3 +399,28 @@ def test_texts_are_read_even_when_the_schema_is_not_known() -> None:
     with pytest.raises(OperationError, match="give a text, a pyarrow expression or a function"):
         kernels.bound(Filter(5), [None])
     assert kernels.bound(Sort("c0"), [None]) == Sort("c0")
+
+
+@pytest.mark.parametrize("collide", [False, True])
+def test_many_groups_of_texts_are_those_of_arrow(monkeypatch: pytest.MonkeyPatch, collide: bool) -> None:
+    if collide:  # keys that differ and share a hash are told apart all the same
+        monkeypatch.setattr(grouping, "hashes", lambda keys, by: np.arange(keys.num_rows, dtype=np.uint64) % 7)
+    random = np.random.default_rng(5)
+    texts = pa.array([f"k{n}" if n else None for n in random.integers(0, 3000, 20_000)], pa.large_string())
+    days = pa.array(random.integers(0, 3, 20_000).astype(np.int32)).cast(pa.date32())
+    table = pa.table({"text": texts, "day": days, "x": random.integers(0, 100, 20_000)})
+    table = pa.concat_tables([table.slice(0, 7000), table.slice(7000)])
+    for by in (["text"], ["text", "day"]):
+        found = grouping.grouped(table, by, [("x", "sum"), ([], "count_all")])
+        wanted = table.group_by(by, use_threads=False).aggregate([("x", "sum"), ([], "count_all")])
+        assert found.to_pydict() == wanted.to_pydict()
+
+
+def test_integers_at_both_ends_of_their_type_are_joined() -> None:
+    low, high = -(2**63), 2**63 - 1
+    left = pa.table({"k": pa.array([low, high, None, 0, low + 1]), "a": range(5)})
+    for keys in ([low, low + 1], [high, high - 1, None], [low, high], [None, None]):
+        right = pa.table({"k": pa.array(keys, pa.int64()), "b": range(len(keys))})
+        found = joined(left, right, "inner")
+        wanted = [(key, place) for place, key in enumerate(left["k"].to_pylist()) if key is not None and key in keys]
+        assert [(row["k"], row["a"]) for row in found] == wanted
