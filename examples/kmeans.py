@@ -15,11 +15,12 @@ Centres = list[tuple[float, float]]
 
 def nearest(points: pd.DataFrame, centres: Centres) -> pd.DataFrame:
     """The points with the number of the nearest centre."""
-    places, middles = points[["x", "y"]].to_numpy(), np.array(centres)
-    apart = (middles**2).sum(axis=1) - 2 * places @ middles.T  # squared distances, but for what all centres share
-    centre = apart.argmin(axis=1)
-    distance = (places**2).sum(axis=1) + apart[np.arange(len(points)), centre]
-    return points.assign(centre=centre, distance=distance)
+    nearest, least = np.zeros(len(points), np.int64), np.full(len(points), np.inf)
+    for number, (x, y) in enumerate(centres):
+        distance = (points["x"].to_numpy() - x) ** 2 + (points["y"].to_numpy() - y) ** 2
+        np.copyto(nearest, number, where=distance < least)
+        np.minimum(least, distance, out=least)
+    return points.assign(centre=nearest, distance=least)
 
 
 def clustered(

@@ -14,7 +14,7 @@ from lithops_shm.executor.shuffling import medium_of
 from lithops_shm.placement.choose import as_profile, decided, outcome_of
 from lithops_shm.placement.outcome import Outcome
 from lithops_shm.placement.storages import storages_of
-from lithops_shm.plugin.section import confidential_settings, shuffle_settings, worker_settings
+from lithops_shm.plugin.section import confidential_settings, shuffle_settings
 from lithops_shm.selector import Decision, JobProfile
 from lithops_shm.selector.confidential import require_local
 from lithops_shm.shuffle.frames import Encoding
@@ -24,7 +24,6 @@ __all__ = ["Environment"]
 
 _SECTION = "shm"
 _IN_MEMORY = "shm"
-_TASKS = "seer_integration.runner.tasks"  # loaded once, by what workers are forked from
 _HERE = (None, _IN_MEMORY, "localhost")
 
 
@@ -69,10 +68,6 @@ class Environment:
             config = None if lithops_config is None else dict(lithops_config)
             backend = AUTO if profile is not None or policy is not None else None
             self._config = configured(config, None, backend=backend, confidential=confidential)
-            if self._config["lithops"].get("backend") in (_SECTION, AUTO):
-                section = self._config.get(_SECTION) or {}
-                preload = [*worker_settings(section).preload, _TASKS]
-                self._config[_SECTION] = {**section, "preload": preload}
         settings = confidential_settings(self._config.get(_SECTION))
         self.confidential, self._trusted = settings.confidential, tuple(settings.trusted)
         self.decision: Decision | None = None

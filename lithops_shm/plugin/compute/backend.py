@@ -50,6 +50,8 @@ _PRELOAD_WITH = {
     "pandas": ("lithops_shm.codec.frames",),
     "pyarrow": ("lithops_shm.codec.arrow", "lithops_shm.executor.tasks"),
 }
+# What a client will run in workers that has loaded this: packages that stand on this one.
+_PRELOAD_IF_LOADED = {"seer_integration": ("seer_integration.runner.tasks",)}
 # Lithops ends a call five seconds before its runtime ends; this one never does.
 _RUNTIME_TIMEOUT_S = 10 * 365 * 86_400
 _MB = 1_000_000
@@ -63,7 +65,8 @@ def shared_pool(workers: WorkerSettings, store: StoreSettings, seclusion: Seclus
     with _lock:
         key = (workers, store.directory, store.spill_directory, seclusion)
         if key not in _pools:
-            ours = (each for name in workers.preload for each in _PRELOAD_WITH.get(name, ()))
+            ours = [each for name in workers.preload for each in _PRELOAD_WITH.get(name, ())]
+            ours += [each for name, those in _PRELOAD_IF_LOADED.items() if name in sys.modules for each in those]
             preloading = replace(workers, preload=(*workers.preload, *ours))
             last_will = f"{_LAST_WILL} {json.dumps(store.to_mapping())}"
             _pools[key] = Pool(preloading, _PRELOAD, last_will, seclusion)
