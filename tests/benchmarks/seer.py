@@ -228,7 +228,7 @@ def _page_rank(stage: Stage) -> Figure:
 
 def _k_means(stage: Stage) -> Figure:
     example = _example("kmeans")
-    points = 5_000_000
+    points = 20_000_000
     random = np.random.default_rng(1)
     with _directory() as directory, _executor(stage, directory) as executor:
         file = str(directory / "points.csv")
