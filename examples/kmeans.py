@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import lithops_shm as shm
 from seer_integration import Aggregate, Job, Scan, Transform
@@ -13,14 +14,16 @@ from seer_integration import Aggregate, Job, Scan, Transform
 Centres = list[tuple[float, float]]
 
 
-def nearest(points: pd.DataFrame, centres: Centres) -> pd.DataFrame:
-    """The points with the number of the nearest centre."""
-    nearest, least = np.zeros(len(points), np.int64), np.full(len(points), np.inf)
-    for number, (x, y) in enumerate(centres):
-        distance = (points["x"].to_numpy() - x) ** 2 + (points["y"].to_numpy() - y) ** 2
+def nearest(points: pa.Table, centres: Centres) -> pa.Table:
+    """The points with the number of the nearest centre, and its squared distance."""
+    x, y = points["x"].to_numpy(), points["y"].to_numpy()
+    nearest, least = np.zeros(len(x), np.int32), np.full(len(x), np.inf)
+    for number, centre in enumerate(centres):
+        distance = np.square(x - centre[0])
+        distance += np.square(y - centre[1])
         np.copyto(nearest, number, where=distance < least)
         np.minimum(least, distance, out=least)
-    return points.assign(centre=nearest, distance=least)
+    return points.append_column("centre", pa.array(nearest)).append_column("distance", pa.array(least))
 
 
 def clustered(
@@ -31,7 +34,7 @@ def clustered(
     for _ in range(iterations):
         job = Job(executor=executor, show_progress=False)
         job.add(0, Scan, file=points, **scan)
-        job.add(0, Transform, action=nearest, arguments={"centres": centres})
+        job.add(0, Transform, action=nearest, library="arrow", arguments={"centres": centres})
         values = {"x": ("mean", "x"), "y": ("mean", "y"), "all": ("sum", "distance")}
         job.add(0, Aggregate, values=values, by="centre")
         means = job.result().sort_values("centre")
