@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -107,6 +108,7 @@ def terasort(stage: Stage) -> list[Figure]:
                 found = _raced(contestants, stage.repeat, 5 * GB)
         finally:
             direct.close()
+            shutil.rmtree(f"{stage.directory}-direct", ignore_errors=True)
     mine, hand, slow = (statistics.median(found[name]) for name in ("job", "map_reduce", "job on disk"))
     return [
         Figure(
