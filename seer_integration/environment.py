@@ -25,6 +25,7 @@ __all__ = ["Environment"]
 _SECTION = "shm"
 _IN_MEMORY = "shm"
 _HERE = (None, _IN_MEMORY, "localhost")
+_LOCAL = (*_HERE, AUTO)
 
 
 class Environment:
@@ -67,6 +68,10 @@ class Environment:
         else:
             config = None if lithops_config is None else dict(lithops_config)
             backend = AUTO if profile is not None or policy is not None else None
+            if config is not None and backend == AUTO:  # what the configuration names becomes the other choice
+                named = (config.get("lithops") or {}).items()
+                choice = {key: name for key, name in named if key in ("backend", "storage") and name not in _LOCAL}
+                config["selector"] = {**choice, **(config.get("selector") or {})}
             self._config = configured(config, None, backend=backend, confidential=confidential)
         settings = confidential_settings(self._config.get(_SECTION))
         self.confidential, self._trusted = settings.confidential, tuple(settings.trusted)

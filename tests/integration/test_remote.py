@@ -121,6 +121,42 @@ if __name__ == "__main__":
     assert left == []
 
 
+def test_a_job_gives_the_same_here_and_on_lambda(answers: Callable[[str], Any], layer: Callable[..., None]) -> None:
+    layer()
+    here, there, place = answers("""
+import lithops
+from seer_integration import Aggregate, Collect, Filter, Job, Scan, Transform, Write
+
+def made(storage, bucket):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, rows(0).schema) as writer:
+        writer.write_table(rows(0))
+    storage.put_object(bucket, "in/0.arrow", sink.getvalue().to_pybytes())
+
+def result(bucket, **settings):
+    with Job(show_progress=False, **settings) as job:
+        job.add("in", Scan, file="in/", bucket=bucket)
+        job.add("in", Filter, action="key > 1000000")
+        job.add("in", Transform, action=lambda frame: frame.assign(last=frame["key"] % 10))
+        job.add("in", Aggregate, values={"n": "count", "least": ("min", "key")}, by="last")
+        job.add("in", Write, bucket=bucket, key="out")
+        job.add("in", Collect)
+        return job.result().sort_values("last").values.tolist(), job.decision
+
+if __name__ == "__main__":
+    bucket = remote["aws_s3"]["storage_bucket"]
+    with shm.FunctionExecutor(log_level=None) as executor:
+        made(executor.storage, "a-bucket")
+        here, _ = result("a-bucket", executor=executor)
+    made(lithops.Storage(config=remote), bucket)
+    there, decision = result(bucket, lithops_config={**remote, "selector": {"history": False}}, policy="always-remote")
+    print(json.dumps([here, there, decision.place]))
+""")
+    assert here == there
+    assert len(here) == 10
+    assert place == "remote"
+
+
 def test_a_decision_for_elsewhere_is_what_runs(
     answers: Callable[[str], Any], layer: Callable[..., None], lambda_server: LambdaServer
 ) -> None:
