@@ -28,7 +28,6 @@ from seer_integration.operations import (
     Join,
     Limit,
     Operation,
-    Reduce,
     Scan,
     Select,
     Sort,
@@ -61,7 +60,7 @@ def schema_after(operation: Operation, inputs: Sequence[Any]) -> Any:
         When a text is no expression.
     """
     operation = bound(operation, inputs)
-    if isinstance(operation, (Transform, Reduce)) or any(each is None for each in inputs):
+    if isinstance(operation, Transform) or any(each is None for each in inputs):
         return None
     find = _FINDERS.get(type(operation))
     try:

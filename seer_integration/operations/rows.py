@@ -79,22 +79,8 @@ class Transform(Operation):
 
 
 @dataclass(frozen=True)
-class Reduce(Operation):
-    """As Transform, but called once with a whole partition.
-
-    Parameters
-    ----------
-    action, library, arguments:
-        As for :class:`Transform`.
-    """
-
-    action: Callable[..., Any]
-    library: str = "pandas"
-    arguments: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        self._check_callable("action")
-        self._check_choice("library", LIBRARIES)
+class Reduce(Transform):
+    """As :class:`Transform`, but called once with a whole partition."""
 
 
 @dataclass(frozen=True)

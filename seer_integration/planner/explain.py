@@ -12,7 +12,6 @@ from seer_integration.operations import (
     Join,
     Limit,
     Operation,
-    Reduce,
     Sample,
     Select,
     Transform,
@@ -92,7 +91,7 @@ def _step(plan: Plan, operation: Operation) -> str:
     if isinstance(operation, Filter):
         expression = expressions.of(operation.action)
         return f"Filter {expression if expression is not None else _called(operation.action)}"
-    if isinstance(operation, (Transform, Reduce)):
+    if isinstance(operation, Transform):
         return f"{operation.name} {_called(operation.action)}"
     if isinstance(operation, Select):
         if isinstance(operation.columns, Mapping):

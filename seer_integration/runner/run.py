@@ -22,7 +22,7 @@ from lithops_shm.shuffle.media import Medium, ObjectStore, open_objects
 from seer_integration.datasets.places import Places
 from seer_integration.datasets.sinks import Part, abandon, commit, prepare
 from seer_integration.errors import DatasetError
-from seer_integration.operations import Reduce, Transform
+from seer_integration.operations import Transform
 from seer_integration.planner.plan import (
     CachedInput,
     ExchangeInput,
@@ -324,7 +324,7 @@ def _without_arguments(stage: StagePlan) -> tuple[StagePlan, dict[int, dict[str,
     arguments = {
         number: dict(step.operation.arguments)
         for number, step in enumerate(stage.steps)
-        if isinstance(step.operation, (Transform, Reduce)) and step.operation.arguments
+        if isinstance(step.operation, Transform) and step.operation.arguments
     }
     steps = [
         replace(step, operation=replace(step.operation, arguments=None)) if number in arguments else step  # type: ignore[call-arg]

@@ -15,7 +15,6 @@ from seer_integration.operations import (
     Filter,
     Limit,
     Operation,
-    Reduce,
     Sample,
     Select,
     Transform,
@@ -72,7 +71,7 @@ def _done(
         if expression is not None:
             return kernels.filtered(rows, expression)
         return _called(operation, operation.action, rows, operation.library, {})
-    if isinstance(operation, (Transform, Reduce)):
+    if isinstance(operation, Transform):
         return _called(operation, operation.action, rows, operation.library, arguments)
     if isinstance(operation, Select):
         return kernels.selected(rows, operation.columns)
