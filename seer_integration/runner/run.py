@@ -160,7 +160,7 @@ class Run:
         with ExitStack() as stack:
             objects = open_objects(setting.medium, setting.lithops_storage)
             stack.callback(objects.close)
-            stack.callback(self._clear, objects)
+            stack.callback(self._clear, objects, setting.prefix)
             stack.callback(self._progress.end)
             self._exchanges = Exchanges(plan, setting.prefix, objects, setting.encoding, setting.slots)
             self._kept = KeptParts(plan, setting.kept_prefix or f"{setting.prefix}/kept", objects)
@@ -178,6 +178,8 @@ class Run:
                 for sink in self._sinks:
                     with suppress(DatasetError):
                         abandon(sink, setting.places)
+                if setting.kept_prefix is not None:
+                    self._clear(objects, setting.kept_prefix)
                 raise
             kept = self._kept.collected()
             tables = {} if setting.kept_prefix else {name: self._table(name, kept[name], objects) for name in kept}
@@ -313,10 +315,11 @@ class Run:
         schema = next(each.schema for each in self._plan.kept if each.collected == name)
         return kept_table([part.key for part in parts], objects, schema)
 
-    def _clear(self, objects: ObjectStore) -> None:
-        """Whatever the run has left, attempts that died before they could tell of it included."""
+    @staticmethod
+    def _clear(objects: ObjectStore, prefix: str) -> None:
+        """Delete what was left there, by attempts that died before they could tell of it too."""
         with suppress(ShmError):
-            objects.delete_prefix(f"{self._setting.prefix}/")
+            objects.delete_prefix(f"{prefix}/")
 
 
 def _without_arguments(stage: StagePlan) -> tuple[StagePlan, dict[int, dict[str, Any]]]:

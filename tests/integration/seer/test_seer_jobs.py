@@ -229,6 +229,16 @@ def cached():
     except SeerError as error:
         return str(error)
 
+def a_cache_that_fails():
+    def fail(frame):
+        if frame["price"].max() > 99.9:
+            raise LookupError("of the function")
+        return frame
+    try:
+        job_of({0: [Scan(sales), Transform(fail)]}).cache(0)
+    except LookupError:
+        return not left()
+
 def nothing_is_left():
     return left()
 
@@ -236,7 +246,8 @@ if __name__ == "__main__":
     sales, shops, stock = made("sales", SALES, 1300), made("shops", SHOPS), made("stock", STOCK)
     executor = shm.FunctionExecutor(log_level=None)
     ask([selection, computed, aggregation, of_all_rows, of_no_rows, sorted_rows, first_rows, first_of_sorted, distinct,
-         joins, keys_of_other_types, a_graph, with_itself, frames, sampled, written, cached, nothing_is_left])
+         joins, keys_of_other_types, a_graph, with_itself, frames, sampled, written, cached, a_cache_that_fails,
+         nothing_is_left])
 """
 )
 
@@ -247,4 +258,4 @@ def test_jobs_give_what_a_database_gives(run: Callable[..., str], tmp_path: Path
     assert "was released" in answers.pop("cached")
     assert answers.pop("nothing_is_left") == []
     assert answers == dict.fromkeys(answers, True)
-    assert len(answers) == 15
+    assert len(answers) == 16
