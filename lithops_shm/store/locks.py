@@ -17,7 +17,6 @@ import os
 import struct
 import threading
 import weakref
-from contextlib import AbstractContextManager
 from types import TracebackType
 from zlib import crc32
 
@@ -54,19 +53,19 @@ class SharedState:
             raise
         finally:
             os.close(ledger)
-        self._mutexes: dict[int, threading.Lock] = {}
+        self._locks: dict[int, _SlotLock] = {}
         _instances.add(self)
 
-    def key_locked(self, path: str) -> AbstractContextManager[None]:
+    def key_locked(self, path: str) -> _SlotLock:
         """Exclude every other writer of the object at `path`, in all processes, while the block runs."""
         return self._slot_locked(crc32(path.encode()) % _SLOTS)
 
-    def _slot_locked(self, slot: int) -> AbstractContextManager[None]:
-        return _SlotLock(self._fd, slot, self._mutexes.setdefault(slot, threading.Lock()))
+    def _slot_locked(self, slot: int) -> _SlotLock:
+        return self._locks.get(slot) or self._locks.setdefault(slot, _SlotLock(self._fd, slot))
 
     @property
     def generation(self) -> int:
-        """How often an object has moved from one tree to another; see :mod:`lithops_shm.store.namespace`."""
+        """How often a tree was added, or an object moved between two; see :mod:`lithops_shm.store.namespace`."""
         return int(_LEDGER.unpack_from(self._ledger)[0])
 
     @property
@@ -104,18 +103,19 @@ class SharedState:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self._locks = {}
             self._ledger.close()
 
 
 class _SlotLock:
-    """One byte of the file, and the mutex of this process for it; a generator in its place costs twice the time."""
+    """One byte of the file and the mutex of this process for it; held by a ``with`` block."""
 
     __slots__ = ("_fd", "_mutex", "_slot")
 
-    def __init__(self, fd: int, slot: int, mutex: threading.Lock) -> None:
+    def __init__(self, fd: int, slot: int) -> None:
         self._fd = fd
         self._slot = slot
-        self._mutex = mutex
+        self._mutex = threading.Lock()
 
     def __enter__(self) -> None:
         self._mutex.acquire()
@@ -134,10 +134,10 @@ class _SlotLock:
             self._mutex.release()
 
 
-def _renew_mutexes() -> None:
+def _renew_locks() -> None:
     """In a forked child: the threads that held a mutex do not exist here."""
     for state in _instances:
-        state._mutexes = {}
+        state._locks = {}
 
 
-os.register_at_fork(after_in_child=_renew_mutexes)
+os.register_at_fork(after_in_child=_renew_locks)

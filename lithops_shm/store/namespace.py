@@ -5,7 +5,8 @@ A write replaces the object wherever it was: it is renamed into its own tree fir
 Writers of one key exclude each other; readers take no lock. Between rename and removal a reader may see both, and
 takes the newer (times are made to differ). A reader that went through the trees while an object moved between them
 may have missed it in each: the shared generation counts such moves, and a reader that found nothing looks again
-if it changed.
+if it changed. It counts new trees too, before anything is in them: which trees there are is remembered until then.
+Trees that are gone are like empty ones.
 
 Confidential sessions see all trees, others only those that are not confidential.
 """
@@ -25,8 +26,7 @@ from lithops_shm.store.locks import SharedState
 from lithops_shm.store.pages import PagePool
 from lithops_shm.store.segment import SegmentInfo, UnsealedFile
 from lithops_shm.store.session import Session
-from lithops_shm.store.tree import Tree
-from lithops_shm.store.trees import Trees
+from lithops_shm.store.tree import Tree, trees_of
 
 __all__ = ["Namespace"]
 
@@ -49,19 +49,30 @@ class Namespace:
         self._state = state
         self._pool = pool
         self._budget = budget
-        self._trees = Trees(session.layout)
+        self._remembered: tuple[int, list[Tree]] = -1, []  # the trees there were at a generation
+        self._has_spilled = False
         self._own = Tree(f"{session.directory}/data", session.id, spilled=False)
 
     def trees(self) -> list[Tree]:
-        trees = self._trees.now()
-        return trees if self._session.confidential else [tree for tree in trees if not is_confidential(tree.session)]
+        """The trees of all sessions that may be seen, those in memory first; not to be changed."""
+        return self._trees_at(self._state.generation)
+
+    def _trees_at(self, generation: int) -> list[Tree]:
+        remembered, trees = self._remembered
+        if remembered != generation:
+            all_may_be_seen = self._session.confidential
+            trees = [
+                tree for tree in trees_of(self._session.layout) if all_may_be_seen or not is_confidential(tree.session)
+            ]
+            self._remembered = generation, trees
+        return trees
 
     def open(self, location: Location) -> tuple[int, SegmentInfo] | None:
         """Open the newest version of an object, for the caller to close; ``None`` when there is none."""
         while True:
             generation = self._state.generation
             found: tuple[int, SegmentInfo] | None = None
-            for tree in self.trees():
+            for tree in self._trees_at(generation):
                 opened = tree.open(location)
                 if opened is None:
                     continue
@@ -79,7 +90,7 @@ class Namespace:
             generation = self._state.generation
             infos = [
                 _info(tree, location.bucket, location.key, status)
-                for tree in self.trees()
+                for tree in self._trees_at(generation)
                 if (status := tree.status(location)) is not None
             ]
             if infos or self._state.generation == generation:
@@ -90,7 +101,7 @@ class Namespace:
         name = keys.bucket_name(bucket)
         while True:
             generation = self._state.generation
-            found = {key for tree in self.trees() for key, _ in tree.keys(name, prefix)}
+            found = {key for tree in self._trees_at(generation) for key, _ in tree.keys(name, prefix)}
             if self._state.generation == generation:
                 return sorted(found)
 
@@ -105,7 +116,7 @@ class Namespace:
             When `if_absent` is set and there is an object already; it stays, and the file is still the caller's.
         """
         session = self._session
-        target = Tree(session.spill_path("data"), session.id, spilled=True) if spilled else self._own
+        target = self._spilled() if spilled else self._own
         with self._state.key_locked(location.path):
             elsewhere = [
                 (tree, status)
@@ -132,6 +143,14 @@ class Namespace:
             self._pool.retired(pooled)
         return SegmentInfo(location.bucket, location.key, file.size, modified_ns, session.id, spilled)
 
+    def _spilled(self) -> Tree:
+        """This session's own tree on disk, which is made, and made known, when it is first needed."""
+        tree = Tree(self._session.spill_path("data"), self._session.id, spilled=True)
+        if not self._has_spilled:
+            self._has_spilled = True
+            self._state.advance_generation()
+        return tree
+
     def delete(self, location: Location) -> bool:
         """Remove an object; gives whether there was one."""
         with self._state.key_locked(location.path):
@@ -151,7 +170,7 @@ class Namespace:
         while True:
             generation = self._state.generation
             newest: dict[str, SegmentInfo] = {}
-            for tree in self.trees():
+            for tree in self._trees_at(generation):
                 for key, entry in tree.keys(name, prefix):
                     try:
                         info = _info(tree, bucket, key, entry.stat(follow_symlinks=False))

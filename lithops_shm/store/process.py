@@ -81,6 +81,7 @@ def enter(settings: StoreSettings) -> Membership:
             upkeep.reclaim(settings)
             session = Session.create(layout, settings)
             membership = Membership(settings, session, _state(layout.base))
+            membership.state.advance_generation()  # there is a new tree
             membership.state.correct_bytes(upkeep.memory_of(layout), membership.state.bytes_in_use)
             if not kept and (confidential or not _is_confidential_path(inherited)):
                 os.environ[SESSION_VARIABLE] = session.directory

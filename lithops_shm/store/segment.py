@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
-import weakref
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lithops_shm.store import bulk, memory
 
 __all__ = ["Segment", "SegmentInfo", "UnsealedFile"]
+
+_names = random.Random()  # seeded by the kernel, and again in every forked child, which may get a pid used before
+os.register_at_fork(after_in_child=_names.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class UnsealedFile:
         self.path = path
         self.size = 0
         self.recycled_bytes = recycled_bytes
-        self._finalizer = weakref.finalize(self, _drop, fd, path, os.getpid(), zero)
+        self._pid = os.getpid()
+        self._zero = zero
 
     @classmethod
     def create(cls, directory: str, *, zero: bool = False) -> UnsealedFile:
@@ -130,17 +133,29 @@ class UnsealedFile:
 
     def published(self) -> None:
         """The file has its final name: let go of it, without removing anything."""
-        if self._finalizer.detach():
-            os.close(self.fd)
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def drop(self) -> None:
         """Remove the file; dropping twice is dropping once."""
-        self._finalizer()
+        fd, self.fd = self.fd, -1
+        if fd < 0:
+            return
+        mine = self._pid == os.getpid()  # a forked child inherits the object, the file stays the parent's
+        if self._zero and mine:
+            bulk.zero(fd)
+        os.close(fd)
+        if mine:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+
+    __del__ = drop
 
 
 def unsealed_path(directory: str) -> str:
     """A path in `directory` that no other writer uses."""
-    return f"{directory}/{os.getpid()}-{secrets.token_hex(6)}"
+    return f"{directory}/{os.getpid()}-{_names.getrandbits(48):012x}"
 
 
 def claim(fd: int, *, wait: bool = True) -> bool:
@@ -159,13 +174,3 @@ def claim(fd: int, *, wait: bool = True) -> bool:
         raise
     os.close(fd)
     return False
-
-
-def _drop(fd: int, path: str, pid: int, zero: bool) -> None:
-    mine = pid == os.getpid()  # a forked child inherits the object, the file stays the parent's
-    if zero and mine:
-        bulk.zero(fd)
-    os.close(fd)
-    if mine:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)

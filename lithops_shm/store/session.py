@@ -25,7 +25,7 @@ import os
 import secrets
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.store.burial import bury, remove_if_empty
@@ -59,14 +59,14 @@ class Session:
     spill_directory: str | None
     pid: int
     lock_fd: int | None = None
+    confidential: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.confidential = is_confidential(self.id)
 
     @property
     def owned(self) -> bool:
         return self.lock_fd is not None and self.pid == os.getpid()
-
-    @property
-    def confidential(self) -> bool:
-        return is_confidential(self.id)
 
     @classmethod
     def create(cls, layout: Layout, settings: StoreSettings) -> Session:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from lithops_shm.store import keys
 from lithops_shm.store.keys import LONG_DIRECTORY, OBJECT_SUFFIX, TEXT_SUFFIX, Location, Prefix
+from lithops_shm.store.layout import Layout
 
-__all__ = ["Tree"]
+__all__ = ["Tree", "trees_of"]
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
@@ -132,6 +133,13 @@ class Tree:
             path = f"{path}/{part}"
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path, 0o700)
+
+
+def trees_of(layout: Layout) -> list[Tree]:
+    """The trees of all sessions, those in memory first."""
+    trees = [Tree(f"{layout.session(name)}/data", name, spilled=False) for name in layout.session_ids()]
+    trees += [Tree(f"{layout.spill}/{name}/data", name, spilled=True) for name in layout.spilled_ids()]
+    return trees
 
 
 def _walk(directory: str, head: str, begin: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -15,7 +15,7 @@ from lithops_shm.store.burial import bury, clear_trash, remove_if_empty, spills_
 from lithops_shm.store.layout import KEPT, Layout, check_private, is_confidential, layout_of
 from lithops_shm.store.owner import Owner, is_alive, read_owner
 from lithops_shm.store.segment import SegmentInfo
-from lithops_shm.store.trees import trees_of
+from lithops_shm.store.tree import trees_of
 
 __all__ = ["Reclaimed", "SessionReport", "StoreReport", "inspect", "memory_of", "reclaim", "sweep"]
 

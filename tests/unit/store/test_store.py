@@ -248,6 +248,13 @@ class TestBudget:
             assert store.put_stream("b", "k", io.BytesIO(data)).spilled
             assert store.read("b", "k") == data
 
+    def test_the_first_that_spills_is_found_by_who_has_looked_before(self, settings: StoreSettings) -> None:
+        settings = replace(settings, budget_bytes=0)
+        with Store.open(settings) as one, Store.open(settings) as other:
+            assert not one.has_bucket("b")
+            assert other.put("b", "k", b"x").spilled
+            assert one.read("b", "k") == b"x"
+
     def test_without_spill_it_is_an_error_with_numbers(self, settings: StoreSettings) -> None:
         with Store.open(replace(settings, budget_bytes=1 << 20, spill=False)) as store:
             store.put("b", "k", b"kept")
@@ -291,6 +298,16 @@ class TestDirectory:
             data = os.urandom(3 << 20)
             store.put("b", "k", data)
             assert store.attach("b", "k").view == data
+
+    def test_one_that_comes_later_is_found_by_who_has_looked_before(self, settings: StoreSettings) -> None:
+        with Store.open(settings) as store:
+            assert store.buckets() == []
+            with Store.open(replace(settings, lifetime="kept")) as later:
+                later.put("b", "k", b"x")
+                assert store.read("b", "k") == b"x"
+                later.delete("b", "k")
+            reclaim(settings, kept=True)
+            assert not store.has_bucket("b")
 
     def test_the_last_session_removes_everything(self, settings: StoreSettings) -> None:
         with Store.open(settings) as store:
