@@ -1,9 +1,9 @@
 """The import hook: Lithops finds its `shm` backends by name, wherever it was imported from.
 
 Lithops loads ``lithops.storage.backends.<name>`` by import path, in the client and in every worker, and some
-workers import a copy of Lithops from its temporary directory. ``lithops_shm.pth`` installs this finder at
-interpreter start, so that the name leads to our package in all of them. Every interpreter on the machine passes
-through here: nothing is imported but `sys` until one of the names is asked for.
+workers import a copy of Lithops from its temporary directory. ``lithops_shm.pth`` is read at interpreter start and
+installs this finder when a module of Lithops is first asked for, so that the name leads to our package in all of them.
+Nothing is imported here but `sys` until one of the names is asked for.
 """
 
 import sys

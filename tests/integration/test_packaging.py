@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[2]
 PTH = "lithops_shm.pth"
 PACKAGES = ("lithops_shm", "seer_integration")
 FIND = "import importlib; print(importlib.import_module('lithops.storage.backends.shm').__file__)"
-HOOK_MODULES = {"lithops_shm", "lithops_shm.plugin", "lithops_shm.plugin.hook"}
 MATRIX = ("3.10", "3.11", "3.12", "3.13")
 
 # The interpreters under test start as a user's would: no path and no option of the one that runs the tests.
@@ -200,10 +199,9 @@ def test_install_find_and_uninstall(
     found = Path(run(borrowed, "-c", FIND, cwd=site))
     assert found == (sources if kind == "editable" else site) / "lithops_shm" / "plugin" / "storage" / "__init__.py"
     added = modules(borrowed, site) - at_start
-    assert "lithops_shm.plugin.hook" in added
-    assert "lithops" not in added
-    if kind == "wheel":  # an editable install has a finder of setuptools' besides
-        assert added == HOOK_MODULES, "every interpreter of the environment pays for each of them"
+    # An editable install has a finder of setuptools' besides.
+    assert kind == "editable" or not added, "every interpreter of the environment pays for each of them"
+    assert not [name for name in added if name.startswith("lithops")]
     assert run(borrowed.parent / "lithops-shm", "--version").endswith(_version(wheels["sdist"]))
 
     pip(borrowed, "uninstall", "--yes", "lithops-shm")
@@ -242,7 +240,9 @@ def test_a_broken_package_does_not_disturb_an_interpreter(tmp_path: Path, files:
     for name, text in (files or {}).items():
         (site / "lithops_shm" / name).parent.mkdir(exist_ok=True)
         (site / "lithops_shm" / name).write_bytes(text.encode(errors="surrogateescape"))
-    command = [python, "-W", "error", "-c", "print('fine')"]
+    (site / "lithops").mkdir()
+    (site / "lithops" / "constants.py").touch()
+    command = [python, "-W", "error", "-c", "import lithops.constants; print('fine')"]
     done = subprocess.run(command, env=ENVIRON, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("fine\n", "")
 
