@@ -127,12 +127,17 @@ class Tree:
                 os.close(fd)
 
     def _make_parents(self, relative: str) -> None:
-        """Make the directories above `relative`, but never the tree itself: it went with its session."""
-        path = self.root
-        for part in relative.split("/")[:-1]:
-            path = f"{path}/{part}"
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o700)
+        """The directories of a path below the root, which has to be there; nearly always the last alone is missing."""
+        parent = relative.rpartition("/")[0]
+        if parent:
+            try:
+                os.mkdir(f"{self.root}/{parent}", 0o700)
+            except FileExistsError:
+                return
+            except FileNotFoundError:
+                self._make_parents(parent)
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(f"{self.root}/{parent}", 0o700)
 
 
 def trees_of(layout: Layout) -> list[Tree]:

@@ -31,7 +31,7 @@ from lithops.worker.utils import get_function_and_modules, get_function_data
 
 from lithops_shm.config import SECTION
 from lithops_shm.plugin.compute.logs import log_into
-from lithops_shm.plugin.monitoring.status import LOGS_IN_MEMORY
+from lithops_shm.plugin.monitoring.status import PRINTED, PRINTED_IN_CONFIDENCE, PushedCallStatus
 from lithops_shm.plugin.pointers import store_large
 from lithops_shm.plugin.section import confidential_settings
 from lithops_shm.workers import pool, worker
@@ -90,9 +90,13 @@ class _LithopsJob:
             status.add("exc_info", str(pickle.dumps(sys.exc_info())))
         _add_usage(status, before, resource.getrusage(resource.RUSAGE_SELF))
         status.add("worker_end_tstamp", time.time())
-        logs = base64.b64encode(zlib.compress(self._logs.getvalue().encode(errors="replace"))).decode()
-        # Under its own name for them, Lithops writes them to a file of the client's.
-        status.add(LOGS_IN_MEMORY if self._confidential else "logs", logs)
+        printed = self._logs.getvalue()
+        if self._confidential:
+            status.add(PRINTED_IN_CONFIDENCE, printed)
+        elif isinstance(status, PushedCallStatus):
+            status.add(PRINTED, printed)
+        else:
+            status.add("logs", base64.b64encode(zlib.compress(printed.encode(errors="replace"))).decode())
         status.send_finish_event()
 
     def _data_of(self, task: SimpleNamespace) -> bytes:

@@ -48,6 +48,7 @@ class Statuses:
     def __call__(self, event: Event) -> None:
         if event.kind is EventKind.STARTED:
             self._started[event.call_id] = time.time()
+            self._deliver(self._status_of("__init__", event.call_id, ""))
         elif event.kind is EventKind.REPORT:
             # The client keeps statuses as long as its futures: one copy of their keys is enough.
             self._deliver({sys.intern(key): value for key, value in json.loads(event.report).items()})
@@ -58,7 +59,7 @@ class Statuses:
         elif event.kind is EventKind.DIED and event.death is not None:
             if not running.expects(self._key(event.call_id)):
                 return  # it was cancelled, or died after it had said its last
-            status = self._status_of(event.call_id, event.death)
+            status = self._ending_of(event.call_id, event.death)
             # Whatever storage it is may take its time, and the pool has none.
             threading.Thread(target=self._store_and_deliver, args=(status,), daemon=True).start()
 
@@ -66,10 +67,10 @@ class Statuses:
         own = (status["executor_id"], status["job_id"]) == (self._executor_id, self._job_id)
         if own and status["type"] == "__end__" and not running.arrived(self._key(status["call_id"])):
             return
-        mailbox(self._executor_id).put(status)
         # In a worker, the client above wants to know too: a function may hand back the futures of its own executor.
         if worker.report is not None:
             worker.report(json.dumps(status).encode())
+        mailbox(self._executor_id).put(status)
 
     def _store_and_deliver(self, status: dict[str, Any]) -> None:
         try:
@@ -85,21 +86,26 @@ class Statuses:
     def _name(self, call_id: str) -> str:
         return f"{self._executor_id}-{self._job_id}-{call_id}"
 
-    def _status_of(self, call_id: str, death: Death) -> dict[str, Any]:
-        started = self._started.get(call_id, time.time())
+    def _ending_of(self, call_id: str, death: Death) -> dict[str, Any]:
         error = _error_of(death, self._name(call_id), self._timeout_s)
-        return {
-            "type": "__end__",
+        ending = {
             "exception": True,
             "exc_info": str(pickle.dumps((type(error), error, None))),
+            "worker_end_tstamp": time.time(),
+        }
+        return {**self._status_of("__end__", call_id, f"pid-{death.pid}"), **ending}
+
+    def _status_of(self, kind: str, call_id: str, activation_id: str) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "exception": False,
             "executor_id": self._executor_id,
             "job_id": self._job_id,
             "call_id": call_id,
-            "activation_id": f"pid-{death.pid}",
+            "activation_id": activation_id,
             "chunksize": self._chunksize,
             "host_submit_tstamp": self._submitted,
-            "worker_start_tstamp": started,
-            "worker_end_tstamp": time.time(),
+            "worker_start_tstamp": self._started.get(call_id, time.time()),
         }
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import queue
 import sys
 import threading
 import time
-import zlib
 from typing import Any
 
 from lithops.monitoring.job_monitor import JobMonitor
@@ -17,8 +15,9 @@ from lithops.storage.utils import create_job_key, create_status_key
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.leftovers import leftovers
+from lithops_shm.plugin.monitoring.logs import LogFiles
 from lithops_shm.plugin.monitoring.mailbox import forget, mailbox
-from lithops_shm.plugin.monitoring.status import LOGS_IN_MEMORY
+from lithops_shm.plugin.monitoring.status import PRINTED, PRINTED_IN_CONFIDENCE
 
 __all__ = ["PushMonitor"]
 
@@ -27,8 +26,8 @@ _LOOKS_S = 2.0
 _NEWS_S = 5.0
 # Lithops' loop looks at all its calls each time round, and wakes a thread for each that has ended. So it is told of
 # several at once: after so long for each call there is, but not later than this, and at once when a job is over.
-_LOOP_S = 30e-6
-_LATEST_S = 0.05
+_LOOP_S = 100e-6
+_LATEST_S = 0.1
 
 
 class PushMonitor(MessageMonitor):  # type: ignore[misc]
@@ -42,6 +41,7 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
         self._news = threading.Event()
         self._over = threading.Event()
         self._leftovers = leftovers(self.executor_id)
+        self._log_files = LogFiles()
 
     def add_futures(self, fs: Any) -> None:
         """Lithops' own; called when a job starts."""
@@ -69,6 +69,7 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
                 message = self._mailbox.get(timeout=_LOOKS_S)
             except queue.Empty:
                 message = None
+                self._log_files.close()
             if message is not None and not self.should_run:
                 self._mailbox.put(message)  # for the monitor that takes over
             elif message is not None:
@@ -85,14 +86,26 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
                 self._print_status_log()
                 self._future_timeout_checker()
                 self._sweep()
+        self._log_files.close()
         self._print_status_log(force=True)
 
     def _mark_ready(self, future: Any, call_status: dict[str, Any], outcome: Any = None) -> None:
-        """Lithops' own; the logs of a confidential call go to its future, and nowhere else."""
-        logs = call_status.get(LOGS_IN_MEMORY)
-        if logs is not None:
-            future.logs = zlib.decompress(base64.b64decode(logs)).decode()
+        """Lithops' own, of a call that has ended."""
+        self._take_printed(future, call_status)
         super()._mark_ready(future, call_status, outcome)
+
+    def _check_new_futures(self, call_status: dict[str, Any], f: Any) -> bool:
+        """Lithops' own, of a call that may have given calls in place of a result."""
+        self._take_printed(f, call_status)
+        return bool(super()._check_new_futures(call_status, f))
+
+    def _take_printed(self, future: Any, call_status: dict[str, Any]) -> None:
+        """What a call printed goes to its future and to Lithops' files; of a confidential one, to its future alone."""
+        if (printed := call_status.pop(PRINTED, None)) is not None:
+            self._log_files.append(future.job_key, future.runtime_name, call_status["activation_id"], printed)
+            future.logs = printed
+        elif (printed := call_status.pop(PRINTED_IN_CONFIDENCE, None)) is not None:
+            future.logs = printed
 
     def stop(self) -> None:
         """Ask the thread to end, which it does at once."""

@@ -9,17 +9,19 @@ from lithops.storage.utils import create_status_key
 
 from lithops_shm.workers import worker
 
-__all__ = ["LOGS_IN_MEMORY", "PushedCallStatus"]
+__all__ = ["PRINTED", "PRINTED_IN_CONFIDENCE", "PushedCallStatus"]
 
-LOGS_IN_MEMORY = "logs_in_memory"
-"""In the status of a confidential call, what it printed: as Lithops' own ``logs``, which go to a file."""
+PRINTED = "printed"
+"""In the status of a call, what it printed; Lithops' own ``logs`` are compressed."""
+PRINTED_IN_CONFIDENCE = "printed_in_confidence"
+"""The same of a confidential call, which goes to no file."""
 
 
 class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]
-    """Pushes each status to the client; the last one is stored as well, for those who were not told.
+    """Pushes the last status to the client, which sees the first itself, and stores it for those who were not told.
 
     They are other processes that hold the call's future: a reduce function, or who unpickled it. Outside a warm worker
-    all of them are stored, and none pushed.
+    both are stored, and none pushed.
     """
 
     def _send(self) -> None:
@@ -27,8 +29,8 @@ class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]
         if report is None:
             super()._send()
             return
-        status = json.dumps(self.status).encode()
         if self.status["type"] == "__end__":
+            status = json.dumps(self.status).encode()
             key = create_status_key(*(self.status[name] for name in ("executor_id", "job_id", "call_id")))
             self.internal_storage.put_data(key, status)  # first: whoever is told may delete the job's objects at once
-        report(status)
+            report(status)

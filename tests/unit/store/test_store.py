@@ -77,16 +77,19 @@ def test_bad_ranges(store: Store, start: int, stop: int | None) -> None:
 
 
 @pytest.mark.parametrize("key", HOSTILE)
-def test_hostile_keys_work_and_stay_inside(store: Store, settings: StoreSettings, key: str) -> None:
-    outside = sorted(os.listdir(Path(str(settings.directory)).parent))
-    store.put("../b", key, key.encode())
-    assert store.read("../b", key) == key.encode()
-    assert store.keys("../b") == [key]
-    assert [info.key for info in store.list("../b", key[:2])] == [key]
-    assert store.keys("../b", key + "x") == []
-    assert store.delete("../b", key)
-    assert store.keys("../b") == []
-    assert sorted(os.listdir(Path(str(settings.directory)).parent)) == outside
+def test_hostile_keys_work_and_stay_inside(shm_directory: Path, settings: StoreSettings, key: str) -> None:
+    shm_directory.mkdir(mode=0o700)
+    with Store.open(replace(settings, directory=str(shm_directory / "store"))) as store:
+        store.put("../b", key, key.encode())
+        assert store.read("../b", key) == key.encode()
+        assert store.keys("../b") == [key]
+        assert [info.key for info in store.list("../b", key[:2])] == [key]
+        assert store.keys("../b", key + "x") == []
+        assert store.delete("../b", key)
+        assert store.keys("../b") == []
+        assert os.listdir(shm_directory) == ["store"]
+        assert {len(os.listdir(f"{store.session.directory}/{name}")) for name in ("tmp", "pool")} == {0}
+    shm_directory.rmdir()
 
 
 @pytest.mark.parametrize("key", ["", "\ud800"])
