@@ -14,6 +14,22 @@ from effort import times
 
 from lithops_shm.config import StoreSettings
 
+ASK = """
+import json, traceback
+
+def ask(questions):
+    # Answers by the names of the functions; an exception is an answer too, and its traceback is shown.
+    answers = {}
+    for question in questions:
+        try:
+            answers[question.__name__] = question()
+        except BaseException as error:
+            answers[question.__name__] = f"{type(error).__name__}: {error}"
+            traceback.print_exc()
+    print(json.dumps(answers, default=str))
+"""
+"""The beginning of programs that answer several questions, so that a client is started once for all of them."""
+
 
 @pytest.fixture
 def settings(shm_directory: Path, tmp_path: Path) -> StoreSettings:

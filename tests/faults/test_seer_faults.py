@@ -10,13 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from programs import ASK
 
 from seer_integration.datasets.committed import MANIFEST
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-HEAD = """
-import json, os, signal, sys, threading, traceback
+HEAD = (
+    ASK
+    + """
+import os, signal, sys, threading
 import pyarrow as pa, pyarrow.parquet as pq
 import lithops_shm as shm
 from seer_integration import *
@@ -59,17 +62,8 @@ def job_of(at=None, action=None, out="out", settings={}):
 def left():
     keys = executor.storage.list_keys(executor.internal_storage.bucket)
     return [key for key in keys if key.startswith("lithops-shm.seer")]
-
-def ask(questions):
-    answers = {}
-    for question in questions:
-        try:
-            answers[question.__name__] = question()
-        except Exception as error:
-            answers[question.__name__] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-    print(json.dumps(answers, default=str))
 """
+)
 
 DYING = (
     HEAD

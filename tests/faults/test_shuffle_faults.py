@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from effort import times
+from programs import ASK
 from s3servers import ACCESS_KEY, SECRET_KEY, Proxy, Server, new_bucket
 
 from lithops_shm.config import StoreSettings
@@ -23,8 +24,10 @@ from lithops_shm.store import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
-HEAD = """
-import itertools, json, os, random, signal, sys, threading, time, traceback
+HEAD = (
+    ASK
+    + """
+import itertools, os, random, signal, sys, threading, time
 import numpy as np, pyarrow as pa
 import lithops_shm as shm
 from lithops_shm import Shuffle
@@ -54,17 +57,8 @@ def eventually(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-def ask(questions):
-    answers = {}
-    for question in questions:
-        try:
-            answers[question.__name__] = question()
-        except Exception as error:
-            answers[question.__name__] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-    print(json.dumps(answers, default=str))
 """
+)
 
 KILLED = (
     HEAD

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import ASK
 from s3servers import ACCESS_KEY, SECRET_KEY, Server, new_bucket
 
 from lithops_shm.config import StoreSettings
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-HEAD = """
-import collections, decimal, itertools, json, math, os, re, signal, sys, threading, time, traceback
+HEAD = (
+    ASK
+    + """
+import collections, decimal, itertools, math, os, re, signal, sys, threading, time
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.compute as pc
 import lithops_shm as shm
 from lithops_shm import Shuffle
@@ -98,17 +101,8 @@ def left(executor):
     # Objects of shuffles that are still there.
     keys = executor.storage.list_keys(executor.internal_storage.bucket)
     return [key for key in keys if key.startswith("lithops-shm.shuffles")]
-
-def ask(questions):
-    answers = {}
-    for question in questions:
-        try:
-            answers[question.__name__] = question()
-        except Exception as error:
-            answers[question.__name__] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-    print(json.dumps(answers, default=str))
 """
+)
 
 GRID = (
     HEAD

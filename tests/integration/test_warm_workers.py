@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import ASK
 
 from lithops_shm.config import StoreSettings
 from lithops_shm.store import inspect
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-FUNCTIONS = """
-import json, os, pathlib, sys, threading, time, traceback
+FUNCTIONS = (
+    ASK
+    + """
+import os, pathlib, sys, threading, time
 import lithops
 from lithops.wait import ANY_COMPLETED
 
@@ -51,17 +54,8 @@ def where(x):
 def in_a_module_of_yours(x):
     import beside_the_program
     return beside_the_program.triple(x)
-
-def ask(questions):
-    answers = {}
-    for question in questions:
-        try:
-            answers[question.__name__] = question()
-        except BaseException as error:
-            answers[question.__name__] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-    print(json.dumps(answers, default=str))
 """
+)
 
 PROMISES = (
     FUNCTIONS

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from programs import ASK
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-HEAD = """
-import json, os, sys, traceback
+HEAD = (
+    ASK
+    + """
+import os, sys
 import duckdb, numpy as np, pandas as pd, pyarrow as pa, pyarrow.compute as pc, pyarrow.csv, pyarrow.parquet as pq
 import lithops_shm as shm
 from seer_integration import *
@@ -56,19 +59,10 @@ def same(job, sql, ordered=False):
     assert rows(found, ordered) == rows(wanted, ordered), (rows(found, ordered)[:5], rows(wanted, ordered)[:5])
     return True
 
-def ask(questions):
-    answers = {}
-    for question in questions:
-        try:
-            answers[question.__name__] = question()
-        except Exception as error:
-            answers[question.__name__] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-    print(json.dumps(answers, default=str))
-
 def left():
     return [key for key in executor.storage.list_keys(executor.internal_storage.bucket) if "lithops-shm" in key]
 """
+)
 
 QUERIES = (
     HEAD

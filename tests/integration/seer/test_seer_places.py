@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import ASK
 from s3servers import ACCESS_KEY, SECRET_KEY, Server, new_bucket
 
 pytestmark = pytest.mark.usefixtures("cleaner_finishes")
 
-HEAD = """
-import json, os, sys, traceback
+HEAD = (
+    ASK
+    + """
+import os, sys
 import pyarrow as pa, pyarrow.parquet as pq
 import lithops_shm as shm
 from lithops_shm.errors import ShmError
@@ -33,16 +36,8 @@ def stages(job, bucket):
     job.dependency("in", "sums")
     job.dependency("in", "joined")
     job.dependency("sums", "joined")
-
-def ask(questions):
-    answers = {}
-    for question in questions:
-        try:
-            answers[question.__name__] = question()
-        except ShmError as error:
-            answers[question.__name__] = f"{type(error).__name__}: {error}"
-    print(json.dumps(answers, default=str))
 """
+)
 
 IN_S3 = (
     HEAD
