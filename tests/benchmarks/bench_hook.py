@@ -2,10 +2,11 @@
 
 python tests/benchmarks/bench_hook.py --repeat 200
 
-Two virtual environments without packages are made; one has `lithops_shm.pth` and the package, with its bytecode, as a
-wheel install has. `python -c pass` runs in both in turn, the order changing every time, so that a machine that slows
-down slows both. The difference includes every module the line in the .pth file pulls in, which timing the line inside a
-running interpreter does not: most are loaded by then.
+Virtual environments without packages are made; one has `lithops_shm.pth` and the package, with its bytecode, as a
+wheel install has. `python -c pass` runs in it and in one without in turn, the order changing every time, so that a
+machine that slows down slows both. The difference includes every module the line in the .pth file pulls in, which
+timing the line inside a running interpreter does not: most are loaded by then. Beside it, what a .pth file costs whose
+line does nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class HookCost:
         Medians of `python -c pass`.
     added:
         Median of the differences of neighbouring runs, with its quartiles `low` and `high`.
+    empty:
+        Median of what a .pth file adds whose line is ``import sys``.
     noise:
         Median difference of two environments that are both without it, from the same number of runs.
     modules:
@@ -49,6 +52,7 @@ class HookCost:
     added: float
     low: float
     high: float
+    empty: float
     noise: float
     modules: tuple[str, ...]
 
@@ -57,12 +61,14 @@ def bench_hook(repeat: int = 200) -> HookCost:
     """Measure the hook over `repeat` alternated pairs of interpreter starts."""
     with tempfile.TemporaryDirectory(prefix="bench-hook-") as place:
         plain, hooked = _environment(Path(place, "plain")), _environment(Path(place, "hooked"), hook=True)
-        other = _environment(Path(place, "other"))
+        empty, other = _environment(Path(place, "empty")), _environment(Path(place, "other"))
+        _site(empty).joinpath("empty.pth").write_text("import sys\n")
         modules = tuple(sorted(_modules(hooked) - _modules(plain)))
-        for python in (plain, hooked, other):
+        for python in (plain, hooked, empty, other):
             for _ in range(10):
                 _start(python)
         pairs = _alternate(plain, hooked, repeat)
+        does_nothing = [second - first for first, second in _alternate(plain, empty, repeat)]
         noise = [second - first for first, second in _alternate(plain, other, repeat)]
         differences = [second - first for first, second in pairs]
         low, median, high = statistics.quantiles(differences, n=4)
@@ -72,6 +78,7 @@ def bench_hook(repeat: int = 200) -> HookCost:
             added=median,
             low=low,
             high=high,
+            empty=statistics.median(does_nothing),
             noise=statistics.median(noise),
             modules=modules,
         )
@@ -81,14 +88,18 @@ def _environment(path: Path, *, hook: bool = False) -> Path:
     """A virtual environment without pip; its interpreter."""
     venv.create(path, with_pip=False)
     python = path / "bin" / "python"
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
     if hook:
+        site = _site(python)
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(Path(lithops_shm.__file__).parent, site / "lithops_shm", ignore=ignore)
         shutil.copy(ROOT / "lithops_shm.pth", site)
         compileall.compile_dir(site / "lithops_shm", quiet=1)
     return python
+
+
+def _site(python: Path) -> Path:
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
 
 
 def _environ() -> dict[str, str]:
@@ -124,8 +135,9 @@ def main() -> None:
     cost = bench_hook(parser.parse_args().repeat)
     print(f"Python {platform.python_version()}: {cost.without:.2f} ms without, {cost.with_hook:.2f} ms with the hook")
     print(f"added by the hook: {cost.added:.3f} ms, quartiles [{cost.low:.3f}, {cost.high:.3f}]")
+    print(f"added by a .pth file that does nothing: {cost.empty:.3f} ms")
     print(f"the same measurement of two environments without it: {cost.noise:.3f} ms")
-    print(f"modules it loads: {', '.join(cost.modules)}")
+    print(f"modules it loads: {', '.join(cost.modules) or 'none'}")
 
 
 if __name__ == "__main__":
