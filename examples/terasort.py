@@ -34,13 +34,13 @@ COLUMNS = {"key": pa.large_string(), "value": pa.large_string()}
 
 def read_part(path: str, start: int, rows: int) -> pa.Table:
     """The mapper: `rows` rows of the file, from row `start` on."""
-    with open(path, "rb") as file:
+    with pa.memory_map(path) as file:
         file.seek(start * ROW)
-        return pa.csv.read_csv(
-            pa.BufferReader(file.read(rows * ROW)),
-            read_options=pa.csv.ReadOptions(column_names=list(COLUMNS), use_threads=False),
-            convert_options=pa.csv.ConvertOptions(column_types=COLUMNS),
-        )
+        part = file.read_buffer(rows * ROW)
+    # One block makes columns of one chunk, which are sorted without joining them first.
+    read = pa.csv.ReadOptions(column_names=list(COLUMNS), use_threads=False, block_size=part.size)
+    convert = pa.csv.ConvertOptions(column_types=COLUMNS)
+    return pa.csv.read_csv(pa.BufferReader(part), read_options=read, convert_options=convert)
 
 
 def keep(rows: pa.Table) -> pa.Table:

@@ -33,11 +33,13 @@ _PART_BYTES = 16 << 20
 
 def read_part(path: str, start: int, rows: int) -> pa.Table:
     """The mapper: `rows` rows of the file, from row `start` on."""
-    with open(path, "rb") as file:
+    with pa.memory_map(path) as file:
         file.seek(start * ROW)
-        part = pa.BufferReader(file.read(rows * ROW))
-    read = pa.csv.ReadOptions(column_names=list(_COLUMNS), use_threads=False)
-    return pa.csv.read_csv(part, read_options=read, convert_options=pa.csv.ConvertOptions(column_types=_COLUMNS))
+        part = file.read_buffer(rows * ROW)
+    # One block makes columns of one chunk, which are sorted without joining them first.
+    read = pa.csv.ReadOptions(column_names=list(_COLUMNS), use_threads=False, block_size=max(1, part.size))
+    convert = pa.csv.ConvertOptions(column_types=_COLUMNS)
+    return pa.csv.read_csv(pa.BufferReader(part), read_options=read, convert_options=convert)
 
 
 def keep(rows: pa.Table) -> pa.Table:

@@ -179,9 +179,9 @@ class StockLithops(Sorter):
 
 def _map_part(number: int, start: int, end: int, path: str, bounds: list[str], prefix: str, storage: Any) -> list[str]:
     """Read rows `start` to `end`, and leave those of each range of keys as an object; gives their keys."""
-    with open(path, "rb") as file:
+    with pa.memory_map(path) as file:
         file.seek(start * ROW)
-        part = pa.BufferReader(file.read((end - start) * ROW))
+        part = pa.BufferReader(file.read_buffer((end - start) * ROW))
     read = pa.csv.ReadOptions(column_names=_COLUMNS, block_size=16 << 20)
     table = pa.csv.read_csv(part, read_options=read, convert_options=_converted(pa.large_string()))
     key, keys = pc.field("key"), []
