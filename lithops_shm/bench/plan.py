@@ -75,9 +75,9 @@ class Plan:
 
     def chosen(self, part: str, table: Sequence[Contestant], results: Results | None) -> list[Contestant]:
         """Those of a table that are asked for and can take part; the others are skipped, with the reason."""
-        asked = [each for each in table if each.name in self.only] if self.only else list(table)
+        named = [each for each in table if each.name in self.only]
         found = []
-        for each in asked or [each for each in table if not each.on_request]:
+        for each in named or [each for each in table if not each.on_request]:
             reason = each.missing()
             if reason is None:
                 found.append(each)
