@@ -45,11 +45,11 @@ bench: .venv/ready  ## All figures: of docs/benchmarks.md, then those of `lithop
 	.venv/bin/python tests/benchmarks/run.py
 	.venv/bin/lithops-shm bench all
 
-study: .venv/ready  ## The figures of docs/study.md, measured anew
+study: .venv/ready  ## The figures of docs/study.md and the charts of README.md, measured anew
 	.venv/bin/python $(PIP) install --editable '.[bench]'
 	rm -rf build/study
-	.venv/bin/lithops-shm bench io --size 100MB,500MB --output build/study/io
-	.venv/bin/lithops-shm bench shuffle --size 1GB --only shm,shm-disk,shm-boto3,shm-s3fs --output build/study/shuffle
+	.venv/bin/lithops-shm bench io --size 100MB --repeat 3 --output build/study/io
+	.venv/bin/lithops-shm bench shuffle --size 1GB --repeat 3 --output build/study/shuffle
 	.venv/bin/python tests/benchmarks/study.py build/study/io build/study/shuffle
 
 .venv/ready: $(SOURCES)

@@ -48,7 +48,7 @@ def _matrix(results: Results, path: Path, metric: str, title: str) -> bool:
     for dtype in dict.fromkeys(each.case["dtype"] for each in found):
         of_dtype = [each for each in found if each.case["dtype"] == dtype]
         largest = max(int(each.case["bytes"]) for each in of_dtype)
-        panels[f"{dtype}, {largest / 1e6:.3g} MB"] = [each for each in of_dtype if each.case["bytes"] == largest]
+        panels[f"{dtype}, {_megabytes(largest)}"] = [each for each in of_dtype if each.case["bytes"] == largest]
     if not panels:
         return False
     columns = 2 if len(panels) > 1 else 1
@@ -149,7 +149,7 @@ def _shuffle(results: Results, path: Path) -> bool:
             factor, worded = (1.0, _seconds) if metric == "sort" else (1 / int(size), "{:.1f}x the input".format)
             samples = [[value * factor for value in each.samples] for each in bars]
             _bars(ax, [each.contestant for each in bars], samples, colours, worded)
-            case = f"{int(size) / 1e6:,.3g} MB, {workers} workers"
+            case = f"{_megabytes(int(size))}, {workers} workers"
             ax.set_title(f"{case}: {'seconds' if metric == 'sort' else 'peak memory'}", fontsize=10, loc="left")
     _save(figure, [], path, "Terasort: less is better")
     return True
@@ -240,6 +240,10 @@ def _save(figure: Any, empty: Sequence[Any], path: Path, title: str) -> None:
         ax.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left", weight="bold")
     figure.savefig(path, dpi=_DPI)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 1e8 else f"{count / 1e6:.3g} MB"
 
 
 def _seconds(value: float) -> str:

@@ -2,20 +2,27 @@
 
 python tests/benchmarks/study.py RUN [RUN ...]
 
-A table lies between `<!-- figures: NAME -->` and `<!-- end -->`; what the runs do not have stays as it is.
+A table lies between `<!-- figures: NAME -->` and `<!-- end -->`; what the runs do not have stays as it is. The charts
+of README.md are drawn of the same runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from lithops_shm.bench import charts
 from lithops_shm.bench.report import machine, value
 from lithops_shm.bench.results import Measurement, Results, load
 
-STUDY = Path(__file__).parents[2] / "docs" / "study.md"
+DOCS = Path(__file__).parents[2] / "docs"
+STUDY = DOCS / "study.md"
+CHARTS = ("io-read.png", "shuffle.png")
 _TEXTS, _OBJECTS = "string[pyarrow]", "object"
 _CSV_ROW = 100  # bytes of a row of terasort's file
 
@@ -156,6 +163,15 @@ def filled(text: str, results: Results) -> str:
     return text
 
 
+def draw(results: Results) -> None:
+    """The charts of README.md; of frames those that the study had, in Arrow texts and in NumPy's numbers."""
+    shown = [each for each in results.measurements if each.case.get("dtype", _TEXTS) in (_TEXTS, "numpy")]
+    with tempfile.TemporaryDirectory() as directory:
+        for path in charts.draw(replace(results, measurements=shown), Path(directory)):
+            if path.name in CHARTS:
+                shutil.copy(path, DOCS)
+
+
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -183,7 +199,9 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
     text = STUDY.read_text(encoding="utf-8")
     for run in parser.parse_args().runs:
-        text = filled(text, load(run))
+        results = load(run)
+        text = filled(text, results)
+        draw(results)
     STUDY.write_text(text, encoding="utf-8")
 
 
