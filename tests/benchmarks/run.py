@@ -109,7 +109,9 @@ def main() -> None:
         steps = [(room, step) for room in options.only for step in ROOMS[room]]
         for number, (room, step) in enumerate(steps, start=1):
             print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
-            by_room.setdefault(room, []).extend(step(stage))
+            for figure in step(stage):  # shown at once: some steps take a quarter of an hour
+                print(f"  {figure.what}: {figure.measured}", file=sys.stderr, flush=True)
+                by_room.setdefault(room, []).append(figure)
     command = f"python tests/benchmarks/run.py --size {options.size / 1e6:.0f}MB --repeat {options.repeat} --only"
     parts = {room: part(room, measured, f"{command} {room}") for room, measured in by_room.items()}
     before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""

@@ -77,7 +77,7 @@ def checked(output: Path, part: str, contestants: set[str]) -> Results:
 def require_data(chart: Path, colour: np.ndarray = BLUE, least: int = 200) -> None:
     """An image with so many pixels of a colour that only bars, lines and points have."""
     pixels = image.imread(chart)[:, :, :3]
-    assert min(pixels.shape[:2]) > 200
+    assert min(pixels.shape[:2]) > 100
     assert (pixels > WHITE).all(axis=2).mean() > 0.3
     assert (abs(pixels - colour) < 0.02).all(axis=2).sum() >= least
 
@@ -132,6 +132,17 @@ def test_the_selector(bench: Bench) -> None:
     assert len(found.of("selector", "took")) == 2
     assert found.of("selector", "decision")[0].median < 1
     require_data(output / "selector.png", least=10)
+
+
+def test_all_of_it(bench: Bench) -> None:
+    little = ["--rows", "1000", "--dtype", "numpy", "--calls", "2", "--workers", "1", "--jobs", "1", "--quick"]
+    output = bench("all", "--only", "arrow,shm", *little)
+    found = load(output)
+    assert found.parts == ["io", "tasks", "shuffle", "selector"]
+    assert found.failed == []
+    for chart in ("io-read.png", "io-write.png", "io-memory.png", "tasks.png", "shuffle.png", "selector.png"):
+        assert f"({chart})" in (output / "report.md").read_text()
+        require_data(output / chart, least=10)
 
 
 class TestWhoTakesPart:
