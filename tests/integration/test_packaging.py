@@ -109,9 +109,14 @@ def wheels(builder: Path, sources: Path, sdist: Path, tmp_path_factory: pytest.T
 def borrowed(tmp_path: Path) -> Path:
     """An environment that has the dependencies of the one running the tests, and not what this package put there."""
     python = environment(tmp_path / "venv")
-    # A path in a .pth file is not searched for further .pth files, so neither is this environment's hook.
-    lines = "".join(f"{sysconfig.get_path(kind)}\n" for kind in ("purelib", "platlib"))
-    (site_of(python) / "zz-borrowed.pth").write_text(lines)
+    dependencies = tmp_path / "dependencies"
+    dependencies.mkdir()
+    for place in {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}:
+        for path in place.iterdir():
+            if not path.name.startswith((*PACKAGES, "__editable__")):
+                (dependencies / path.name).symlink_to(path)
+    # A path in a .pth file is not searched for further .pth files.
+    (site_of(python) / "zz-borrowed.pth").write_text(f"{dependencies}\n")
     return python
 
 
@@ -187,12 +192,11 @@ def test_install_find_and_uninstall(
     before = set(site.iterdir())
     at_start = modules(borrowed, site)
     if kind == "wheel":
-        # What is borrowed may hold this very version, as an install that `make test` made does.
-        pip(borrowed, "install", "--no-deps", "--ignore-installed", wheels["sdist"])
+        pip(borrowed, "install", "--no-deps", wheels["sdist"])
     else:
         # Without isolation pip builds with what the target environment has: lend it the builder's, ahead of the rest.
         (site / "aa-builder.pth").write_text(f"{site_of(builder)}\n")
-        pip(borrowed, "install", "--no-deps", "--ignore-installed", "--no-build-isolation", "--editable", sources)
+        pip(borrowed, "install", "--no-deps", "--no-build-isolation", "--editable", sources)
         (site / "aa-builder.pth").unlink()
     assert (site / PTH).read_bytes() == (ROOT / PTH).read_bytes()
 
