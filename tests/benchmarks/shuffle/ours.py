@@ -23,7 +23,9 @@ def words_of(path: str, start: int, stop: int) -> pa.Table:
         if start:
             file.seek(start - 1)
             file.readline()
-        text = file.read(max(stop - file.tell(), 0)) + file.readline()
+        text = file.read(max(stop - file.tell(), 0))
+        if text and not text.endswith(b"\n"):  # else the next line begins at `stop`, and is another mapper's
+            text += file.readline()
     words = pc.list_flatten(pc.split_pattern(pa.array(text.split(b"\n"), pa.large_string()), " "))
     words = words.filter(pc.not_equal(words, ""))
     return pa.table({"word": words, "count": pa.repeat(pa.scalar(1, pa.int64()), len(words))})
