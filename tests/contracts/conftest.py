@@ -17,14 +17,16 @@ import pytest
 
 @pytest.fixture
 def shm(shm_directory: Path, tmp_path: Path) -> Iterator[Any]:
-    """A `lithops.Storage` on shared memory."""
+    """A `lithops.Storage` on shared memory, in a directory that holds nothing else."""
+    shm_directory.mkdir(mode=0o700)
     config = {
         "lithops": {"storage": "shm"},
-        "shm": {"directory": str(shm_directory), "spill_directory": str(tmp_path / "spill")},
+        "shm": {"directory": str(shm_directory / "store"), "spill_directory": str(tmp_path / "spill")},
     }
     storage = lithops.Storage(config=config)
     yield storage
     storage.storage_handler.store.close()
+    shm_directory.rmdir()
 
 
 @pytest.fixture(params=["shm", "localhost"])
