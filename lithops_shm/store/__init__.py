@@ -3,9 +3,10 @@
 from lithops_shm.store.segment import Segment, SegmentInfo
 from lithops_shm.store.store import Store
 from lithops_shm.store.upkeep import Reclaimed, SessionReport, StoreReport, inspect, reclaim
-from lithops_shm.store.writer import SegmentWriter
+from lithops_shm.store.writer import InPlace, SegmentWriter
 
 __all__ = [
+    "InPlace",
     "Reclaimed",
     "Segment",
     "SegmentInfo",

@@ -18,7 +18,7 @@ from typing import Any
 
 from lithops_shm.store import memory
 
-__all__ = ["copy_range", "flat", "overwrite", "split", "write", "zero"]
+__all__ = ["allocate", "copy_range", "flat", "overwrite", "split", "write", "zero"]
 
 _IOV_MAX = 1024  # Linux and macOS: os.sysconf("SC_IOV_MAX")
 # One call writes at most 2,147,479,552 bytes on Linux (write(2)); smaller steps keep Ctrl-C responsive.
@@ -93,6 +93,43 @@ def overwrite(fd: int, offset: int, parts: Sequence[memoryview]) -> int:
     return total
 
 
+def allocate(fd: int, offset: int, nbytes: int, allocated: int) -> memoryview | None:
+    """Map a part of a file for writing, its pages there: it can be written to without a fault that ends in SIGBUS.
+
+    Parameters
+    ----------
+    offset, nbytes:
+        The part, at least 1 byte.
+    allocated:
+        How much of the file, from its beginning, has pages already.
+
+    Returns
+    -------
+    The part; writing to it is writing to the file, so let go of it before the file is sealed. ``None`` where the system
+    cannot promise pages.
+
+    Raises
+    ------
+    OSError
+        ENOSPC when there is no room.
+    """
+    if sys.platform != "linux":
+        return None
+    fresh, end = max(offset, allocated), offset + nbytes
+    if fresh < end:
+        until = _begin_huge_pages(fd, fresh, end)
+        if until:
+            start = fresh // memory.huge_page_bytes() * memory.huge_page_bytes()
+            if memory.collapse(memory.map_file(fd, start, until - start, writable=True)):
+                fresh = until
+        if fresh < end:
+            os.posix_fallocate(fd, fresh, end - fresh)
+    skip = offset % (memory.huge_page_bytes() or mmap.ALLOCATIONGRANULARITY)
+    target = memory.map_file(fd, offset - skip, skip + nbytes, writable=True)[skip:]
+    memory.populate(target)
+    return target
+
+
 def copy_range(source_fd: int, target_fd: int, count: int) -> None:
     """Copy the first `count` bytes of one file to the start of another, in the kernel."""
     done = 0
@@ -131,8 +168,17 @@ def _write(fd: int, offset: int, parts: Sequence[memoryview]) -> int:
 
 def _write_on_huge_pages(fd: int, offset: int, parts: Sequence[memoryview], total: int) -> int:
     """Write what fills whole huge pages; gives the bytes written, 0 when the kernel gives none."""
+    end = _begin_huge_pages(fd, offset, offset + total)
+    if not end:
+        return 0
+    head, _ = split(parts, end - offset)
+    return end - offset if _fill(fd, offset, head, memory.collapse) else 0
+
+
+def _begin_huge_pages(fd: int, offset: int, end: int) -> int:
+    """Give each huge page of a range what it can be collapsed from; gives where the last ends, 0 for none."""
     huge = memory.huge_page_bytes()
-    end = (offset + total) // huge * huge if huge else 0
+    end = end // huge * huge if huge else 0
     if end - offset < _MAP_FROM:
         return 0
     if os.fstat(fd).st_size < end:
@@ -144,8 +190,7 @@ def _write_on_huge_pages(fd: int, offset: int, parts: Sequence[memoryview], tota
         return 0
     for at in range(start + huge, end, huge):
         os.pwrite(fd, _ZERO, at)
-    head, _ = split(parts, end - offset)
-    return end - offset if _fill(fd, offset, head, memory.collapse) else 0
+    return end
 
 
 def _fill(fd: int, offset: int, parts: Sequence[memoryview], prepare: Callable[[memoryview], bool]) -> bool:

@@ -125,6 +125,13 @@ class UnsealedFile:
             at += bulk.overwrite(self.fd, at, over)
         self.size = at + bulk.write(self.fd, at, parts)
 
+    def extend(self, nbytes: int) -> memoryview | None:
+        """The next `nbytes`, to be written to in place; see :func:`lithops_shm.store.bulk.allocate`."""
+        room = bulk.allocate(self.fd, self.size, nbytes, self.recycled_bytes)
+        if room is not None:
+            self.size += nbytes
+        return room
+
     def seal(self, modified_ns: int) -> None:
         """Cut off recycled pages that were not needed, and stamp the time."""
         if self.recycled_bytes > self.size:

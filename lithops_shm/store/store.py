@@ -21,7 +21,7 @@ from lithops_shm.store.pages import PagePool
 from lithops_shm.store.segment import Segment, SegmentInfo
 from lithops_shm.store.session import Session
 from lithops_shm.store.tree import Tree
-from lithops_shm.store.writer import SegmentWriter
+from lithops_shm.store.writer import InPlace, SegmentWriter
 
 __all__ = ["Store"]
 
@@ -160,7 +160,7 @@ class Store:
         )
 
     def put(self, bucket: str, key: str, data: Any) -> SegmentInfo:
-        """Store a buffer, or the concatenation of an iterable of buffers, in one copy.
+        """Store a buffer, or the concatenation of an iterable of buffers, in one copy; in none what is made in place.
 
         A reader sees the old object or the new one, never a mixture; whoever has the old one mapped keeps it.
 
@@ -172,8 +172,9 @@ class Store:
         StoreFullError
             When neither memory nor the spill directory has room. What was stored under the key is untouched.
         """
-        parts = bulk.flat(data)
-        with self.create(bucket, key, sum(part.nbytes for part in parts)) as writer:
+        parts = data if isinstance(data, InPlace) else bulk.flat(data)
+        size = parts.nbytes if isinstance(parts, InPlace) else sum(part.nbytes for part in parts)
+        with self.create(bucket, key, size) as writer:
             writer.write(parts)
             return writer.seal()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,34 @@ if TYPE_CHECKING:
 
     from lithops_shm.store.namespace import Namespace
 
-__all__ = ["SegmentWriter"]
+__all__ = ["InPlace", "SegmentWriter"]
 
 logger = logging.getLogger(__name__)
 
 _STEP = 256 << 20  # how much is reserved and written at a time, in bytes
 
 _warned: set[str] = set()
+
+
+class InPlace(ABC):
+    """Buffers that need not exist before they are stored: they are made in the segment, if memory has room for it.
+
+    Iterated, they are made in private memory, one after the other.
+
+    Attributes
+    ----------
+    nbytes:
+        Of all of them.
+    """
+
+    nbytes: int
+
+    @abstractmethod
+    def write(self, target: memoryview) -> None:
+        """Make them in `target`, which has :attr:`nbytes` bytes, of any content."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 class SegmentWriter:
@@ -77,7 +99,7 @@ class SegmentWriter:
         return self._file.size
 
     def write(self, data: Any) -> int:
-        """Append a buffer, or an iterable of buffers; gives the bytes written.
+        """Append a buffer, an iterable of buffers, or what is made in place; gives the bytes written.
 
         Raises
         ------
@@ -88,8 +110,9 @@ class SegmentWriter:
         StoreError
             When the segment is sealed or dropped already.
         """
-        if not self._open:
-            raise StoreError("this segment is sealed or dropped; create it again to write to it")
+        self._require_open()
+        if isinstance(data, InPlace) and self.make(data):
+            return data.nbytes
         parts = bulk.flat(data)
         total = sum(part.nbytes for part in parts)
         try:
@@ -100,6 +123,25 @@ class SegmentWriter:
             self.abort()
             raise
         return total
+
+    def make(self, data: InPlace) -> bool:
+        """Append what is made in place, if memory has room for it; whether it has.
+
+        Raises
+        ------
+        StoreError
+            When the segment is sealed or dropped already.
+        """
+        self._require_open()
+        room = self._room(data.nbytes)
+        if room is None:
+            return False
+        try:
+            data.write(room)
+        except BaseException:
+            self.abort()
+            raise
+        return True
 
     def seal(self, *, if_absent: bool = False) -> SegmentInfo:
         """Publish what was written, at once and whole.
@@ -112,8 +154,7 @@ class SegmentWriter:
             When `if_absent` is set and there is an object already: of many writers at once, one seals. The object
             stays as it is, and what was written here is dropped.
         """
-        if not self._open:
-            raise StoreError("this segment is sealed or dropped already")
+        self._require_open()
         try:
             info = self._namespace.publish(self._file, self._location, spilled=self._spilled, if_absent=if_absent)
         except FileNotFoundError:
@@ -142,6 +183,10 @@ class SegmentWriter:
     ) -> None:
         self.abort()
 
+    def _require_open(self) -> None:
+        if not self._open:
+            raise StoreError("this segment is sealed or dropped already; create it again to write to it")
+
     def _append(self, parts: Sequence[memoryview]) -> None:
         end = self._file.size + sum(part.nbytes for part in parts)
         if not self._spilled:
@@ -159,6 +204,17 @@ class SegmentWriter:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise self._full(end, "the spill directory has no room either") from error
+
+    def _room(self, nbytes: int) -> memoryview | None:
+        """The next `nbytes` of the segment, to be written to; None when memory has no room for them."""
+        if not nbytes or self._spilled or not self._reserve(self._file.size + nbytes):
+            return None
+        try:
+            return self._file.extend(nbytes)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return None
 
     def _reserve(self, size: int) -> bool:
         wanted = in_pages(size) - self._reserved

@@ -67,6 +67,30 @@ def test_write_appends(fd: int, offset: int) -> None:
     assert os.pread(fd, offset + TOTAL + 1, 0) == b"\xff" * offset + b"".join(parts)
 
 
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("more", [0, 70_001, TOTAL])
+def test_allocated_pages_can_be_written_to(fd: int, offset: int, more: int) -> None:
+    os.pwrite(fd, b"\xff" * (offset + more), 0)
+    data = b"".join(pieces())
+    room = bulk.allocate(fd, offset, TOTAL, offset + more)
+    assert room is not None
+    assert os.fstat(fd).st_blocks * 512 >= offset + TOTAL
+    room[:] = data
+    assert os.pread(fd, offset + TOTAL + 1, 0) == b"\xff" * offset + data
+
+
+@pytest.mark.parametrize("prepared", [0, 1])
+def test_allocated_pages_need_no_huge_ones(fd: int, prepared: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = memory.collapse
+    calls = iter(range(99))
+    monkeypatch.setattr(memory, "collapse", lambda target: next(calls) < prepared and made(target))
+    room = bulk.allocate(fd, 0, TOTAL, 0)
+    assert room is not None
+    assert os.fstat(fd).st_blocks * 512 >= TOTAL
+    room[:] = data = b"".join(pieces())
+    assert os.pread(fd, TOTAL + 1, 0) == data
+
+
 @pytest.mark.parametrize("prepared", [1, 2])
 def test_huge_pages_that_are_refused_in_the_middle(fd: int, prepared: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fragmented machine has some: what they were not made for must be written all the same."""

@@ -18,7 +18,7 @@ from lithops_shm.errors import (
     StoreFullError,
     UnsafeDirectoryError,
 )
-from lithops_shm.store import Store, inspect, reclaim
+from lithops_shm.store import InPlace, Store, inspect, reclaim
 
 HOSTILE = [
     "..",
@@ -350,3 +350,63 @@ def test_threads_overwriting_and_reading_one_key(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+class Counting(InPlace):
+    """So many bytes, each one more than the one before; `fails` before the last."""
+
+    def __init__(self, nbytes: int, *, fails: bool = False) -> None:
+        self.nbytes = nbytes
+        self.fails = fails
+        self.made_in_place = False
+
+    def write(self, target: memoryview) -> None:
+        self.made_in_place = True
+        target[:-1] = self._bytes()[:-1]
+        if self.fails:
+            raise ValueError("no more")
+        target[-1:] = self._bytes()[-1:]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._bytes()
+
+    def _bytes(self) -> bytes:
+        return bytes(index % 251 for index in range(self.nbytes))
+
+
+@pytest.mark.parametrize("nbytes", [1, 5000, 300_000, 5_000_000])
+def test_what_is_made_in_place(store: Store, nbytes: int) -> None:
+    for _ in range(2):  # the second time over the pages of the first
+        data = Counting(nbytes)
+        assert store.put("b", "k", data).size == nbytes
+        assert data.made_in_place
+        assert store.read("b", "k") == b"".join(data)
+        store.delete("b", "k")
+
+
+def test_what_fails_to_be_made_leaves_nothing(store: Store) -> None:
+    before = store.bytes_in_use
+    with pytest.raises(ValueError, match="no more"):
+        store.put("b", "k", Counting(5_000_000, fails=True))
+    assert not store.has_bucket("b") or store.keys("b") == []
+    assert os.listdir(f"{store.session.directory}/tmp") == []
+    assert store.bytes_in_use == before
+
+
+def test_what_is_made_after_what_was_written(store: Store) -> None:
+    with store.create("b", "k") as writer:
+        writer.write(b"before")
+        assert writer.make(Counting(5_000_000))
+        writer.write([b"after"])
+        writer.seal()
+    assert store.read("b", "k") == b"before" + b"".join(Counting(5_000_000)) + b"after"
+
+
+def test_without_room_in_memory_it_is_made_elsewhere(settings: StoreSettings) -> None:
+    with Store.open(replace(settings, budget_bytes=1 << 20)) as store:
+        data = Counting(5_000_000)
+        assert store.put("b", "k", data).spilled
+        assert not data.made_in_place
+        assert store.read("b", "k") == b"".join(data)
+        with store.create("b", "other", 5_000_000) as writer:
+            assert not writer.make(data)
