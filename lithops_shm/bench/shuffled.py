@@ -28,7 +28,7 @@ __all__ = [
 
 _COLUMNS = {"key": pa.large_string(), "value": pa.large_string()}
 _BUCKET = "terasort"
-_PART_BYTES = 16 << 20
+_PART_BYTES = 64 << 20
 
 
 def read_part(path: str, start: int, rows: int) -> pa.Table:
@@ -48,7 +48,7 @@ def keep(rows: pa.Table) -> pa.Table:
 
 
 class Shuffled(Sorter):
-    """In shared memory, by warm workers; as many mappers and reducers as asked for, or parts of 16 MiB and ours."""
+    """In shared memory, by warm workers; as many mappers and reducers as asked for, or parts of 64 MiB and ours."""
 
     def __init__(self, cpus: int, scratch: str, shared: str, functions: int | None = None, **store: Any) -> None:
         from lithops_shm.executor import FunctionExecutor

@@ -9,7 +9,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -99,7 +99,7 @@ class _TimedObjects(SharedObjects):
         self.put_bytes = 0
         self.put_s = 0.0
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> int:
+    def put(self, key: str, parts: Iterable[Buffer]) -> int:
         started = time.perf_counter()
         nbytes = super().put(key, parts)
         self.put_s += time.perf_counter() - started

@@ -41,7 +41,7 @@ class Encoded:
     codec: str
 
 
-def encode(obj: object, codec: str = "auto") -> Encoded:
+def encode(obj: object, codec: str = "auto", elsewhere: Sequence[tuple[object, object]] = ()) -> Encoded:
     """Turn an object into buffers, without copying its data.
 
     Parameters
@@ -52,6 +52,9 @@ def encode(obj: object, codec: str = "auto") -> Encoded:
         Arrow data at any depth out of band, so that pandas and Polars frames are neither copied here nor when read.
     codec:
         ``"auto"``, or ``"bytes"``, ``"arrow"`` or ``"pickle"`` to insist on one.
+    elsewhere:
+        Arrow data inside `obj` that need not be carried, each with what to pickle in its place: something that, read
+        back, is the data.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def encode(obj: object, codec: str = "auto") -> Encoded:
     if codec == "arrow":
         takes = "pyarrow Table, RecordBatch, ChunkedArray and Array without extension types defined in Python"
         raise _refused(obj, codec, takes)
-    return _pack(_PICKLE, *pickles.dump(obj))
+    return _pack(_PICKLE, *pickles.dump(obj, elsewhere))
 
 
 def decode(view: Any, writable: bool = False) -> Any:

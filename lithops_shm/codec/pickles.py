@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
 from pickle import PickleBuffer
@@ -38,10 +38,10 @@ class Regions:
 
     __slots__ = ("_announced", "_shared", "found")
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Iterable[tuple[object, object]] = ()) -> None:
         self.found: list[Region] = []
         self._announced: dict[int, tuple[PickleBuffer, Region]] = {}
-        self._shared: dict[int, tuple[object, Any]] = {}
+        self._shared: dict[int, tuple[object, Any]] = {id(data): (data, (_itself, (it,))) for data, it in elsewhere}
 
     def announce(self, region: Region) -> PickleBuffer:
         """A stand-in to pickle where `region` belongs; the reader is given one contiguous buffer there."""
@@ -86,8 +86,13 @@ class _Pickler(pickle.Pickler):
         return NotImplemented if reduce is None else reduce(obj, self._regions)
 
 
-def dump(obj: object) -> tuple[list[bytes], list[Region]]:
+def dump(obj: object, elsewhere: Sequence[tuple[object, object]] = ()) -> tuple[list[bytes], list[Region]]:
     """Pickle an object.
+
+    Parameters
+    ----------
+    elsewhere:
+        As for :func:`~lithops_shm.codec.codec.encode`.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def dump(obj: object) -> tuple[list[bytes], list[Region]]:
         When neither pickle nor cloudpickle (for lambdas, and what is defined in ``__main__``) can.
     """
     try:
-        return _dump(obj, _Pickler)
+        return _dump(obj, _Pickler, elsewhere)
     except MemoryError:
         raise
     except Exception as error:  # whatever the __reduce__ of some class raises
@@ -108,7 +113,7 @@ def dump(obj: object) -> tuple[list[bytes], list[Region]]:
         if pickler is None:
             raise _not_serializable(obj, f"{error}; with cloudpickle installed more can be stored") from error
     try:
-        return _dump(obj, pickler)
+        return _dump(obj, pickler, elsewhere)
     except MemoryError:
         raise
     except Exception as error:
@@ -137,15 +142,22 @@ def load(in_band: memoryview, buffers: Iterable[memoryview], *, writable: bool =
     return _OwningUnpickler(io.BytesIO(in_band), buffers=buffers).load()
 
 
+def _itself(obj: Any) -> Any:
+    """In a stream, stands for data that are elsewhere: the name must stay importable."""
+    return obj
+
+
 def type_name(obj: object) -> str:
     """The type of an object as errors name it."""
     cls = type(obj)
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _dump(obj: object, pickler: Callable[[Any, Regions], pickle.Pickler]) -> tuple[list[bytes], list[Region]]:
+def _dump(
+    obj: object, pickler: Callable[[Any, Regions], pickle.Pickler], elsewhere: Iterable[tuple[object, object]]
+) -> tuple[list[bytes], list[Region]]:
     in_band: list[bytes] = []
-    regions = Regions()
+    regions = Regions(elsewhere)
     # The pickler writes frames of 64 KiB, and larger bytes and str objects as they are: nothing is joined or copied.
     pickler(SimpleNamespace(write=in_band.append), regions).dump(obj)
     return in_band, regions.found

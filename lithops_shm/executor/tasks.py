@@ -14,6 +14,7 @@ import pyarrow as pa
 from lithops_shm import host
 from lithops_shm.errors import SchemaMismatchError
 from lithops_shm.plugin.calls import call, storage_of_worker
+from lithops_shm.plugin.pointers import make_for_result
 from lithops_shm.shuffle import pairs
 from lithops_shm.shuffle.exchange import Exchange, ManifestRef
 from lithops_shm.shuffle.frames import Encoding
@@ -173,7 +174,7 @@ def run_reducer(
             result = list(result)
         rows, nbytes = counted.rows, counted.nbytes
     else:
-        table = exchange.read(manifest, partition)
+        table = exchange.read(manifest, partition, make_for_result)
         rows, nbytes = table.num_rows, table.nbytes
         data = as_asked(table, library)
         del table

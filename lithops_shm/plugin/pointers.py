@@ -1,16 +1,22 @@
-"""Large objects as segments: what travels through Lithops is where they are, and reading them is mapping them."""
+"""Large objects as segments: what travels through Lithops is where they are, and reading them is mapping them.
+
+In a worker, tables can be made in the segment that they will be read from if the function returns them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from lithops_shm import codec
 from lithops_shm.config import StoreSettings
 from lithops_shm.errors import NotSerializableError
 from lithops_shm.plugin.section import store_settings
-from lithops_shm.store import Store
+from lithops_shm.store import InPlace, Store
 
-__all__ = ["SMALLEST", "Pointer", "store_large"]
+__all__ = ["SMALLEST", "Pointer", "make_for_result", "results_of_call", "store_large"]
 
 SMALLEST = 64 << 10  # bytes; below this, copying costs less than mapping
 
@@ -41,6 +47,82 @@ class Pointer:
         """Free the memory as soon as nobody maps it any longer."""
         with Store.open(StoreSettings.from_mapping(self.section)) as store:
             store.delete(self.bucket, self.key)
+
+
+class _Made(Pointer):
+    """A table made for the result of a call; `used` once the result has been pickled with it."""
+
+    def __init__(self, section: dict[str, Any], bucket: str, key: str, nbytes: int, table: Any) -> None:
+        super().__init__(section, bucket, key, nbytes)
+        self.table = table
+        self.used = False
+
+    def __reduce__(self) -> tuple[Any, tuple[dict[str, Any], str, str]]:
+        self.used = True
+        return super().__reduce__()
+
+
+@dataclass
+class _Call:
+    """The call this process is running."""
+
+    storage: Any
+    key: str
+    made: list[_Made] = field(default_factory=list)
+
+
+_running: list[_Call] = []
+
+
+@contextmanager
+def results_of_call(internal_storage: Any, key: str) -> Iterator[None]:
+    """While a call runs and its result is stored; what was made for it and is not part of it is deleted at the end.
+
+    Parameters
+    ----------
+    internal_storage:
+        Lithops' storage of the job.
+    key:
+        Of the call's results, or their prefix.
+    """
+    running = _Call(internal_storage, key)
+    _running.append(running)
+    try:
+        yield
+    finally:
+        _running.remove(running)
+        for made in running.made:
+            if not made.used:
+                made.delete()
+
+
+def make_for_result(data: InPlace) -> Any | None:
+    """In a worker, make an encoded Arrow table where it will be read from, should the function return it.
+
+    Returns
+    -------
+    The table, a view of its segment. ``None`` when nothing was made: in no call of ours, in another storage, without
+    room in memory, or for little data.
+
+    Raises
+    ------
+    SessionLostError
+    """
+    if not _running or data.nbytes < SMALLEST:
+        return None
+    running = _running[-1]
+    backend = running.storage.storage.storage_handler
+    store = getattr(backend, "store", None)
+    if not isinstance(store, Store):
+        return None
+    bucket, key = running.storage.bucket, f"{running.key}.made-{len(running.made)}"
+    with store.create(bucket, key, data.nbytes) as writer:
+        if not writer.make(data):
+            return None
+        writer.seal()
+    table = codec.decode(store.attach(bucket, key).view)
+    running.made.append(_Made(store_settings(backend.config).to_mapping(), bucket, key, data.nbytes, table))
+    return table
 
 
 def _is_small(obj: Any) -> bool:
@@ -78,11 +160,12 @@ def store_large(obj: Any, internal_storage: Any, key: str) -> Pointer | None:
     store = getattr(backend, "store", None)
     if not isinstance(store, Store):
         return None
+    made = _running[-1].made if _running else []
     try:
-        encoded = codec.encode(obj)
+        encoded = codec.encode(obj, elsewhere=[(each.table, each) for each in made])
     except NotSerializableError:
         return None
-    if encoded.nbytes < SMALLEST:
+    if encoded.nbytes < SMALLEST and not any(each.used for each in made):
         return None
     info = store.put(internal_storage.bucket, key, encoded.parts)
     return Pointer(store_settings(backend.config).to_mapping(), info.bucket, info.key, info.size)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lithops_shm import codec
 from lithops_shm.errors import IncompleteShuffleError, SegmentCorruptError, StaleAttemptError, UnsupportedError
 from lithops_shm.shuffle import ranges
 from lithops_shm.shuffle.frames import Encoding, dump_frames, load_frames
+from lithops_shm.shuffle.gather import Gatherer, gather
 from lithops_shm.shuffle.keys import check_keys
 from lithops_shm.shuffle.manifest import Manifest, MapOutput, Piece, plan
 from lithops_shm.shuffle.media.objects import ObjectStore
-from lithops_shm.shuffle.order import gather, sort_indices
+from lithops_shm.shuffle.order import sort_indices
 from lithops_shm.shuffle.partition import bucket_order, bucket_positions, buckets_by_function, buckets_by_hash
+from lithops_shm.shuffle.refine import Indices
 from lithops_shm.shuffle.spec import Shuffle
+from lithops_shm.store import InPlace
 
 __all__ = ["Exchange", "ManifestRef"]
 
@@ -33,7 +37,7 @@ _MOST_SAMPLES = 16_384
 # In memory a mapper's rows are a few segments, not one, so that those of the first partitions are given back while the
 # last are still to be reduced; smaller ones would not be on huge pages.
 _SEGMENTS = 8
-_SEGMENT_BYTES = 4 << 20
+_SEGMENT_BYTES = 8 << 20
 
 BATCH_BYTES = 64 << 20
 
@@ -99,16 +103,18 @@ class Exchange:
             return MapOutput(mapper, attempt, (), 0, 0, library, schema, nothing, nothing)
         check_keys(table.schema, self._shuffle.columns, ordered=self._shuffle.ordered)
         samples = None
+        order: Indices | None
         if self._shuffle.kind == "range":
-            table = gather(table, sort_indices(table, self._shuffle.columns))
-            samples = ranges.sample(table, self._shuffle.columns, self._samples)
+            order = sort_indices(table, self._shuffle.columns)
+            samples = ranges.sample(table, self._shuffle.columns, self._samples, order)
             positions = np.append(ranges.places(table.num_rows, self._samples), table.num_rows)
         else:
-            table, positions = self._bucketed(table)
+            order, positions = self._bucketed(table)
         offsets = checksums = None
         if self._objects.maps:
-            keys, begins = self._put_segments(key, table)
+            keys, begins = self._put_segments(key, table, order)
         else:
+            table = table if order is None else gather(table, order)
             frames, offsets, checksums = dump_frames(table, positions, self._encoding)
             self._objects.put(key, frames)
             keys, begins = (key,), np.array([0, table.num_rows], np.int64)
@@ -163,8 +169,16 @@ class Exchange:
             self._manifest = ref, Manifest.load(data)
         return self._manifest[1]
 
-    def read(self, manifest: Manifest, partition: int) -> pa.Table:
+    def read(
+        self, manifest: Manifest, partition: int, make: Callable[[InPlace], pa.Table | None] | None = None
+    ) -> pa.Table:
         """The rows of a partition, sorted if the shuffle sorts; else slices of what mappers left, uncopied in memory.
+
+        Parameters
+        ----------
+        make:
+            Makes an encoded table somewhere, and gives it as it is there; or does not, and gives ``None``. Asked for
+            rows that have to be gathered; without, they are in private memory.
 
         Raises
         ------
@@ -176,7 +190,9 @@ class Exchange:
         table = pa.concat_tables(runs)
         if not self._shuffle.sort or len(runs) == 1:
             return table
-        return gather(table, sort_indices(table, self._shuffle.columns))
+        order = sort_indices(table, self._shuffle.columns)
+        made = None if make is None else make(Gatherer(table).at(order))
+        return gather(table, order) if made is None else made
 
     def batches(self, manifest: Manifest, partition: int, batch_bytes: int = BATCH_BYTES) -> Iterator[pa.Table]:
         """The rows of a partition as tables of about `batch_bytes` bytes each, in the order :meth:`read` has.
@@ -229,18 +245,24 @@ class Exchange:
         partitions = self._shuffle.partitions
         return _SAMPLES if partitions is None else min(_SAMPLES_PER_PARTITION * partitions, _MOST_SAMPLES)
 
-    def _put_segments(self, key: str, table: pa.Table) -> tuple[tuple[str, ...], np.ndarray]:
-        """A table as segments that follow each other; their keys, and the rows at which they begin."""
+    def _put_segments(
+        self, key: str, table: pa.Table, order: Indices | None
+    ) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+        """The rows of a table, in an order, as segments that follow each other; their keys, and where they begin."""
         count = int(min(max(table.nbytes // _SEGMENT_BYTES, 1), _SEGMENTS, table.num_rows))
         begins = np.linspace(0, table.num_rows, count + 1).astype(np.int64)
         keys = tuple(f"{key}.{number}" for number in range(count))
+        gatherer = None if order is None else Gatherer(table.combine_chunks())
         for name, begin, end in zip(keys, begins[:-1], begins[1:], strict=True):
-            self._objects.put(name, codec.encode(table.slice(begin, end - begin), codec="arrow").parts)
+            if gatherer is None or order is None:
+                self._objects.put(name, codec.encode(table.slice(begin, end - begin), codec="arrow").parts)
+            else:
+                self._objects.put(name, gatherer.at(order[begin:end]))
             self._segments.pop(name, None)
         return keys, begins
 
-    def _bucketed(self, table: pa.Table) -> tuple[pa.Table, np.ndarray]:
-        """The rows by bucket, sorted within each if the shuffle sorts; and where buckets begin."""
+    def _bucketed(self, table: pa.Table) -> tuple[Indices | None, npt.NDArray[np.int64]]:
+        """The rows by bucket, sorted within each if the shuffle sorts, None for as they are; where buckets begin."""
         shuffle, buckets = self._shuffle, self._buckets
         if callable(shuffle.kind):
             rows = table.select(list(shuffle.columns))
@@ -252,12 +274,8 @@ class Exchange:
         positions = bucket_positions(numbers, buckets)
         if shuffle.sort:
             order = sort_indices(table, shuffle.columns)
-            order = order[bucket_order(numbers[order], buckets)]
-        elif buckets == 1:
-            return table, positions
-        else:
-            order = bucket_order(numbers, buckets)
-        return gather(table, order), positions
+            return order[bucket_order(numbers[order], buckets)], positions
+        return None if buckets == 1 else bucket_order(numbers, buckets), positions
 
     def runs(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
         """What each mapper has for a partition, in the order of mappers; those that have nothing left out."""

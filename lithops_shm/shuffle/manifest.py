@@ -248,13 +248,13 @@ def plan(
     if partitions is None:
         partitions = max(least, -(-sum(output.nbytes for output in ordered) // PARTITION_BYTES))
     bounds = None
-    samples = [output.samples for output in ordered if output.samples is not None]
-    if samples:
+    sampled = [output for output in ordered if output.samples is not None]
+    if sampled:
         if library == "pairs":  # their keys are compared, whatever else they hold
             common_schema(replace(each, schema=each.samples.schema) for each in ordered if each.samples is not None)
-        samples = [_promoted(each, schema) for each in samples]
-        bounds = ranges.bounds(samples, by, partitions)
-        cuts = tuple(_range_cuts(output, by, bounds, partitions, schema) for output in ordered)
+        bounds, places = ranges.divide([_promoted(each.samples, schema) for each in sampled], by, partitions)
+        inside = {output.mapper: each.tolist() for output, each in zip(sampled, places, strict=True)}
+        cuts = tuple(_range_cuts(output, inside.get(output.mapper, []), partitions) for output in ordered)
     else:
         cuts = _bucket_cuts(ordered, partitions)
     return Manifest(shuffle, partitions, ordered, cuts, bounds, schema, library)
@@ -302,22 +302,23 @@ def _promoted(samples: pa.Table, schema: pa.Schema | None) -> pa.Table:
     return samples
 
 
-def _range_cuts(
-    output: MapOutput, by: tuple[str, ...], bounds: pa.Table, partitions: int, schema: pa.Schema | None
-) -> Positions:
-    """Between which sampled rows each range lies: from the last one before its least key to the first one after."""
-    cuts = np.zeros((partitions, 2), np.int64)
-    last = len(output.positions) - 1
+def _range_cuts(output: MapOutput, places: list[int], partitions: int) -> Positions:
+    """Between which sampled rows each range lies: from the last one before its least key to the first one after.
+
+    `places` are where in the sample the ranges begin, but for the first.
+    """
     if output.samples is None or not output.rows:
-        return cuts
-    inside = [0, *ranges.cut(_promoted(output.samples, schema), by, bounds), last]
-    inside += [last] * (partitions + 1 - len(inside))
-    for partition in range(partitions):
-        start, stop = inside[partition], inside[partition + 1]
-        # A range without a sample may still have rows between two; none before the first sample or after the last,
-        # which are the first and the last row.
-        empty = start == stop and start in (0, last)
-        cuts[partition] = (0, 0) if empty else (max(start - 1, 0), stop)
+        return np.zeros((partitions, 2), np.int64)
+    last = len(output.positions) - 1
+    edges = np.full(partitions + 1, last, np.int64)
+    edges[0] = 0
+    edges[1 : len(places) + 1] = places
+    starts, stops = edges[:-1], edges[1:]
+    # A range without a sample may still have rows between two; none before the first sample or after the last, which
+    # are the first and the last row.
+    empty = (starts == stops) & ((starts == 0) | (starts == last))
+    cuts = np.stack([np.maximum(starts - 1, 0), stops], axis=1)
+    cuts[empty] = 0
     return cuts
 
 

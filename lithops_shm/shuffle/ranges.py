@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from lithops_shm.shuffle import physical
 from lithops_shm.shuffle.digits import digits
-from lithops_shm.shuffle.order import gather
-from lithops_shm.shuffle.refine import refine
+from lithops_shm.shuffle.gather import gather
+from lithops_shm.shuffle.refine import Indices, refine
 
-__all__ = ["ROWS", "Keys", "bounds", "cut", "places", "sample", "slice_of"]
+__all__ = ["ROWS", "Keys", "bounds", "cut", "divide", "places", "sample", "slice_of"]
 
 ROWS = "rows"
 """The name of the last column of a sample."""
@@ -34,7 +34,7 @@ _LARGE = {
 }
 
 
-def sample(sorted_table: Any, by: Sequence[str], count: int) -> Any:
+def sample(table: Any, by: Sequence[str], count: int, order: Indices | None = None) -> Any:
     """Evenly spaced rows of a sorted table, the first and the last among them.
 
     A partition chosen from samples is larger or smaller than meant by up to the rows between two of them, on average
@@ -42,10 +42,12 @@ def sample(sorted_table: Any, by: Sequence[str], count: int) -> Any:
 
     Parameters
     ----------
-    sorted_table:
-        A pa.Table in ascending order of the columns `by`.
+    table:
+        A pa.Table.
     count:
         How many rows at most, 2 or more.
+    order:
+        Its rows in ascending order of the columns `by`; ``None`` if they are.
 
     Returns
     -------
@@ -55,9 +57,14 @@ def sample(sorted_table: Any, by: Sequence[str], count: int) -> Any:
     """
     if count < 2:
         raise ValueError(f"{count} rows are no sample, 2 are the least")
-    rows = sorted_table.num_rows
+    rows = table.num_rows
     chosen = places(rows, count)
-    columns = [_picked(sorted_table.column(name), chosen) for name in by]
+    if order is None:
+        columns = [_picked(table.column(name), chosen) for name in by]
+    else:
+        # They are picked as they come, which needs no look at the rest, and then put in order.
+        found, where = np.unique(order[chosen], return_inverse=True)
+        columns = [_picked(table.column(name), found).take(pa.array(where)) for name in by]
     return pa.Table.from_arrays([*columns, pa.array(np.diff(chosen, append=rows))], names=[*by, ROWS])
 
 
@@ -85,16 +92,25 @@ def bounds(samples: Sequence[Any], by: Sequence[str], partitions: int) -> Any:
     -------
     The columns `by`, at most `partitions` - 1 rows, ascending and distinct; fewer when there are fewer keys.
     """
+    return divide(samples, by, partitions)[0]
+
+
+def divide(samples: Sequence[Any], by: Sequence[str], partitions: int) -> tuple[Any, list[npt.NDArray[np.int64]]]:
+    """What :func:`bounds` gives, and for each sample what :func:`cut` would give of its rows, at once."""
     if partitions < 1:
         raise ValueError(f"{partitions} partitions cannot hold anything")
     keys = pa.Table.from_arrays([_together(samples, index) for index in range(len(by))], names=list(by))
     order, first = refine(digits(keys.columns), keys.num_rows)
     begins = np.flatnonzero(first)
     if not len(begins):
-        return keys
+        return keys, [np.empty(0, np.int64) for _ in samples]
     weights = np.concatenate([_shares(each.column(len(by)).to_numpy()) for each in samples])
     heavy = np.add.reduceat(weights[order], begins)
-    return gather(keys, order[begins[_least_largest(heavy, partitions)]])
+    chosen = _least_largest(heavy, partitions)
+    ranks = np.empty(keys.num_rows, np.int64)
+    ranks[order] = np.cumsum(first) - 1
+    of_each = np.split(ranks, np.cumsum([each.num_rows for each in samples])[:-1])
+    return gather(keys, order[begins[chosen]]), [np.searchsorted(each, chosen) for each in of_each]
 
 
 class Keys:

@@ -26,7 +26,7 @@ class Files:
 
     maps = True
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> int:
+    def put(self, key: str, parts: Iterable[Buffer]) -> int:
         """Whole or not at all: written under a hidden name, then renamed. Directories are made."""
         with _written(key, parts) as (path, count):
             os.replace(path, key)
@@ -106,7 +106,7 @@ class Files:
 
 
 @contextlib.contextmanager
-def _written(key: str, parts: Sequence[Buffer]) -> Iterator[tuple[str, int]]:
+def _written(key: str, parts: Iterable[Buffer]) -> Iterator[tuple[str, int]]:
     """A file beside `key` that has all the bytes, and how many; removed at the end if it is still there."""
     directory, name = os.path.split(key)
     os.makedirs(directory, exist_ok=True)

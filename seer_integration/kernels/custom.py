@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lithops_shm.shuffle.order import gather
+from lithops_shm.shuffle.gather import gather
 from seer_integration.errors import OperationError
 from seer_integration.kernels.types import key_column
 from seer_integration.operations import Custom

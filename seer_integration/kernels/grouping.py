@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lithops_shm.shuffle.gather import gather
 from lithops_shm.shuffle.keys import hashes
-from lithops_shm.shuffle.order import gather
 
 __all__ = ["grouped"]
 

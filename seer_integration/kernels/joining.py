@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lithops_shm.shuffle.order import gather
+from lithops_shm.shuffle.gather import gather
 from seer_integration.errors import PlanError
 from seer_integration.kernels.types import common_type, key_column
 

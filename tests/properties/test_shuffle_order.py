@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lithops_shm.shuffle.gather import gather
 from lithops_shm.shuffle.keys import check_keys, hashes
-from lithops_shm.shuffle.order import gather, sort_indices
-from lithops_shm.shuffle.ranges import ROWS, Keys, bounds, cut, sample, slice_of
+from lithops_shm.shuffle.order import sort_indices
+from lithops_shm.shuffle.ranges import ROWS, Keys, bounds, cut, divide, sample, slice_of
 
 modest = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -185,7 +186,13 @@ def test_ranges_cut_where_keys_differ(table: Any, partitions: int, count: int, m
             assert len(places) <= count
             assert places[-1] == part.num_rows - 1
             assert pc.sum(sampled[ROWS]).as_py() == part.num_rows
-    least = bounds(samples, by, partitions)
+    assert all(
+        keys_of(sample(part, by, count, sort_indices(part, by)).select(by)) == keys_of(sampled.select(by))
+        for part, sampled in zip(parts, samples, strict=True)
+    )
+    least, places_in = divide(samples, by, partitions)
+    assert [each.tolist() for each in places_in] == [cut(sampled, by, least) for sampled in samples]
+    assert keys_of(bounds(samples, by, partitions)) == keys_of(least)
     assert least.num_rows < partitions
     assert len(set(keys_of(least))) == least.num_rows
     assert sort_indices(least, by).tolist() == list(range(least.num_rows))

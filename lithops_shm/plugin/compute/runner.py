@@ -32,7 +32,7 @@ from lithops.worker.utils import get_function_and_modules, get_function_data
 from lithops_shm.config import SECTION
 from lithops_shm.plugin.compute.logs import log_into
 from lithops_shm.plugin.monitoring.status import PRINTED, PRINTED_IN_CONFIDENCE, PushedCallStatus
-from lithops_shm.plugin.pointers import store_large
+from lithops_shm.plugin.pointers import results_of_call, store_large
 from lithops_shm.plugin.section import confidential_settings
 from lithops_shm.workers import pool, worker
 
@@ -83,7 +83,9 @@ class _LithopsJob:
                 self._job.func = _function_and_modules(self._job, self._storage)
             task.func = self._job.func
             task.data = self._data_of(task)
-            _CallRunner(task, self._storage, status).run()
+            runner = _CallRunner(task, self._storage, status)
+            with results_of_call(self._storage, runner.output_key):
+                runner.run()
         except Exception:  # noqa: BLE001  (it is the client's to see)
             traceback.print_exc()
             status.add("exception", True)

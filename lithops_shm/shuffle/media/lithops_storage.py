@@ -55,7 +55,7 @@ class LithopsObjects:
             lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="shm-storage"), ThreadPoolExecutor.shutdown
         )
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> int:
+    def put(self, key: str, parts: Iterable[Buffer]) -> int:
         check_key(key)
         body = b"".join(flat(parts))  # the localhost backend takes nothing but bytes
         self._call(key, lambda: self._storage.put_object(self._bucket, key, body))

@@ -31,7 +31,7 @@ class ObjectStore(Protocol):
 
     maps: bool
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> int:
+    def put(self, key: str, parts: Iterable[Buffer]) -> int:
         """Store the concatenation of the buffers, replacing what was there; gives its bytes.
 
         A reader sees the old object or the new one, after a failure too.

@@ -45,7 +45,7 @@ class S3Objects:
         self._honours_conditions: bool | None = None
         self._probing = threading.Lock()
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> int:
+    def put(self, key: str, parts: Iterable[Buffer]) -> int:
         check_key(key)
         views = flat(parts)
         total = sum(view.nbytes for view in views)

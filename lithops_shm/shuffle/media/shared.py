@@ -20,7 +20,7 @@ class SharedObjects:
         self._store = store
         self._bucket = bucket
 
-    def put(self, key: str, parts: Sequence[Buffer]) -> int:
+    def put(self, key: str, parts: Iterable[Buffer]) -> int:
         check_key(key)
         return self._store.put(self._bucket, key, parts).size
 

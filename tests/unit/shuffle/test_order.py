@@ -1,4 +1,4 @@
-"""The order of rows at sizes where it takes several rounds, and what gathering makes of each column."""
+"""The order of rows at sizes where it takes several rounds."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lithops_shm.shuffle.order import gather, sort_indices
+from lithops_shm.shuffle.order import sort_indices
 from lithops_shm.shuffle.refine import refine
 
 ROWS = 20_000
@@ -125,79 +125,3 @@ def test_the_end_of_the_buffer_is_not_passed() -> None:
             sort_indices(pa.table({"k": array}), ["k"]).tolist()
             == np.argsort(array.to_pylist(), kind="stable").tolist()
         )
-
-
-# --- Gathering -------------------------------------------------------------------------------------------------------
-
-VALUES: dict[str, Any] = {
-    "one width": pa.array([f"{number:010}" for number in range(100)]),
-    "one width, large": pa.array([f"{number:010}" for number in range(100)], pa.large_string()),
-    "widths": pa.array(["x" * number for number in range(100)], pa.large_string()),
-    "nulls": pa.array([None if number % 3 else str(number) for number in range(100)], pa.large_string()),
-    "all null": pa.array([None] * 100, pa.string()),
-    "empty": pa.array([""] * 100),
-    "binary": pa.array([bytes(number) for number in range(100)]),
-    "views": pa.array([f"view {number}" * 3 for number in range(100)], pa.string_view()),
-    "binary views": pa.array([None if number == 5 else b"v" * number for number in range(100)], pa.binary_view()),
-    "fixed": pa.array([b"abc"] * 100, pa.binary(3)),
-    "booleans": pa.array([number % 3 == 0 for number in range(100)]),
-    "dictionary": pa.array([f"{number % 7}" for number in range(100)]).dictionary_encode(),
-    "lists": pa.array([[number, None] for number in range(100)]),
-    "structs": pa.array([{"x": number, "y": str(number)} for number in range(100)]),
-    "uuids": pa.ExtensionArray.from_storage(
-        pa.uuid(), pa.array([bytes([number]) * 16 for number in range(100)], pa.binary(16))
-    ),
-    "null": pa.nulls(100),
-}
-
-
-@pytest.mark.parametrize("chunks", [1, 3])
-@pytest.mark.parametrize("name", VALUES)
-def test_columns_of_all_types_are_gathered(name: str, chunks: int) -> None:
-    array = VALUES[name]
-    parts = [array.slice(5 + index * 30, 30) for index in range(chunks)]
-    schema = pa.schema([pa.field("v", array.type, metadata={"of": "field"})], metadata={"of": "schema"})
-    table = pa.table([pa.chunked_array(parts, array.type)], schema=schema)
-    indices = of_seed().integers(0, table.num_rows, 200)
-    found = gather(table, indices)
-    found.validate(full=True)
-    assert found.schema.equals(schema, check_metadata=True)
-    values = array.slice(5, 30 * chunks).to_pylist()
-    assert found.column(0).to_pylist() == [values[index] for index in indices]
-    assert found.column(0).num_chunks == 1
-
-
-def test_dictionaries_of_chunks_are_unified() -> None:
-    chunks = [pa.array(["a", "b"]).dictionary_encode(), pa.array(["c", "b"]).dictionary_encode()]
-    found = gather(pa.table({"k": pa.chunked_array(chunks)}), np.array([3, 2, 1, 0]))
-    assert found.column(0).to_pylist() == ["b", "c", "b", "a"]
-    assert found.column(0).num_chunks == 1
-
-
-def test_gathered_views_do_not_hold_their_parents() -> None:
-    views = pa.array(["x" * 100] * 1000, pa.string_view())
-    found = gather(pa.table({"v": views}), np.array([5, 6])).column(0).chunk(0)
-    assert sum(buffer.size for buffer in found.buffers() if buffer is not None) < 1000
-
-
-def test_a_copy_is_gathered() -> None:
-    data = np.frombuffer(bytearray(b"aabbcc"), np.uint8)
-    array = pa.StringArray.from_buffers(3, pa.py_buffer(np.array([0, 2, 4, 6], np.int32)), pa.py_buffer(data))
-    found = gather(pa.table({"k": array}), np.arange(3))
-    data[:] = ord("z")
-    assert found.column(0).to_pylist() == ["aa", "bb", "cc"]
-
-
-def test_no_chunks_and_no_rows_are_gathered() -> None:
-    table = pa.schema([("s", pa.string()), ("v", pa.string_view()), ("u", pa.uuid()), ("n", pa.int64())]).empty_table()
-    assert gather(table, np.empty(0, np.int64)).equals(table)
-    missing = pa.table(
-        {"s": pa.chunked_array([], pa.string()), "d": pa.chunked_array([], pa.dictionary(pa.int8(), pa.string()))}
-    )
-    assert gather(missing, np.empty(0, np.int64)).num_rows == 0
-
-
-def test_indices_outside_are_refused() -> None:
-    table = pa.table({"s": ["aa", "bb"]})
-    with pytest.raises(IndexError):
-        gather(table, np.array([2]))

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lithops_shm.shuffle.order import gather, sort_indices
+from lithops_shm.shuffle.gather import gather
+from lithops_shm.shuffle.order import sort_indices
 from lithops_shm.shuffle.ranges import ROWS, Keys, bounds, cut, sample, slice_of
 
 
