@@ -225,15 +225,12 @@ class _Texts:
         matrix = pa.Array.from_buffers(pa.binary(_VIEW_BYTES), len(whole), [validity, views], offset=whole.offset)
         matrix = matrix.take(rows.as_arrow)
         taken = pa.Array.from_buffers(whole.type, len(matrix), [*matrix.buffers(), *texts], offset=matrix.offset)
-        if not len(rows) or kind.id in _LARGE:
-            return _resolved(taken, kind)
-        ends = _ends(taken)
-        item = _offset_type(kind)
-        if ends[-1] > np.iinfo(item).max:
+        ends, item = _ends(taken), _offset_type(kind)
+        if kind.id in _LARGE or matrix.offset or ends[-1] > np.iinfo(item).max:
             return _resolved(taken, kind)
         text = _Made(int(ends[-1]), lambda target: _resolve(taken, ends, target))
         return pa.Array.from_buffers(
-            kind, len(rows), [matrix.buffers()[0], pa.py_buffer(ends.astype(item)), made(text)], offset=matrix.offset
+            kind, len(rows), [matrix.buffers()[0], pa.py_buffer(ends.astype(item)), made(text)]
         )
 
 
@@ -310,6 +307,8 @@ def _offset_type(kind: Any) -> Any:
 
 def _ends(views: Any) -> Any:
     """Where the text of each view ends, if all lie one behind the other; int64, (views + 1,), the first 0."""
+    if not len(views):
+        return np.zeros(1, np.int64)
     # The first four bytes of a view are the length of its string; what is under a null is not defined.
     lengths = np.ndarray((len(views), 4), np.int32, views.buffers()[1], _VIEW_BYTES * views.offset)[:, 0]
     if views.null_count:
