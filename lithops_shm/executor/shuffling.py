@@ -15,11 +15,11 @@ from lithops_shm.executor.partitions import Partitions
 from lithops_shm.executor.progress import Progress
 from lithops_shm.executor.tasks import Place
 from lithops_shm.plugin.calls import bound, rest_bound
+from lithops_shm.plugin.pointers import store_of
 from lithops_shm.plugin.section import shuffle_settings
 from lithops_shm.shuffle.frames import Encoding
 from lithops_shm.shuffle.media import Medium, S3Settings
 from lithops_shm.shuffle.spec import Shuffle
-from lithops_shm.store import Store
 
 __all__ = ["medium_of", "start"]
 
@@ -101,7 +101,7 @@ def medium_of(executor: Any) -> Medium:
     """Where the objects of a shuffle of this executor go: to its storage, by the quickest way there is."""
     engine = shuffle_settings(executor.config.get(SECTION)).shuffle_engine
     backend = executor.internal_storage.backend
-    store = _store(executor)
+    store = store_of(executor.internal_storage)
     if store is not None:
         return Medium.of_store(store, executor.internal_storage.bucket)
     if backend in _STORAGE_OF_S3 and engine != "lithops":
@@ -109,11 +109,6 @@ def medium_of(executor: Any) -> Medium:
     return Medium.of_lithops(executor.internal_storage.bucket)
 
 
-def _store(executor: Any) -> Store | None:
-    store = getattr(executor.internal_storage.storage.storage_handler, "store", None)
-    return store if isinstance(store, Store) else None
-
-
 def _store_bytes(executor: Any) -> Callable[[], int]:
-    store = _store(executor)
+    store = store_of(executor.internal_storage)
     return (lambda: 0) if store is None else (lambda: store.bytes_in_use)

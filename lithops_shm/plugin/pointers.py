@@ -16,7 +16,7 @@ from lithops_shm.errors import NotSerializableError
 from lithops_shm.plugin.section import store_settings
 from lithops_shm.store import InPlace, Store
 
-__all__ = ["SMALLEST", "Pointer", "make_for_result", "results_of_call", "store_large"]
+__all__ = ["SMALLEST", "Pointer", "make_for_result", "results_of_call", "store_large", "store_of"]
 
 SMALLEST = 64 << 10  # bytes; below this, copying costs less than mapping
 
@@ -111,9 +111,8 @@ def make_for_result(data: InPlace) -> Any | None:
     if not _running or data.nbytes < SMALLEST:
         return None
     running = _running[-1]
-    backend = running.storage.storage.storage_handler
-    store = getattr(backend, "store", None)
-    if not isinstance(store, Store):
+    store = store_of(running.storage)
+    if store is None:
         return None
     bucket, key = running.storage.bucket, f"{running.key}.made-{len(running.made)}"
     with store.create(bucket, key, data.nbytes) as writer:
@@ -121,8 +120,18 @@ def make_for_result(data: InPlace) -> Any | None:
             return None
         writer.seal()
     table = codec.decode(store.attach(bucket, key).view)
-    running.made.append(_Made(store_settings(backend.config).to_mapping(), bucket, key, data.nbytes, table))
+    running.made.append(_Made(_section(running.storage), bucket, key, data.nbytes, table))
     return table
+
+
+def store_of(internal_storage: Any) -> Store | None:
+    """The store behind Lithops' storage of an executor or a job, if it is ours."""
+    store = getattr(internal_storage.storage.storage_handler, "store", None)
+    return store if isinstance(store, Store) else None
+
+
+def _section(internal_storage: Any) -> dict[str, Any]:
+    return store_settings(internal_storage.storage.storage_handler.config).to_mapping()
 
 
 def _is_small(obj: Any) -> bool:
@@ -156,9 +165,8 @@ def store_large(obj: Any, internal_storage: Any, key: str) -> Pointer | None:
     """
     if _is_small(obj):
         return None
-    backend = internal_storage.storage.storage_handler
-    store = getattr(backend, "store", None)
-    if not isinstance(store, Store):
+    store = store_of(internal_storage)
+    if store is None:
         return None
     made = _running[-1].made if _running else []
     try:
@@ -168,4 +176,4 @@ def store_large(obj: Any, internal_storage: Any, key: str) -> Pointer | None:
     if encoded.nbytes < SMALLEST and not any(each.used for each in made):
         return None
     info = store.put(internal_storage.bucket, key, encoded.parts)
-    return Pointer(store_settings(backend.config).to_mapping(), info.bucket, info.key, info.size)
+    return Pointer(_section(internal_storage), info.bucket, info.key, info.size)

@@ -172,10 +172,13 @@ class Store:
         StoreFullError
             When neither memory nor the spill directory has room. What was stored under the key is untouched.
         """
-        parts = data if isinstance(data, InPlace) else bulk.flat(data)
-        size = parts.nbytes if isinstance(parts, InPlace) else sum(part.nbytes for part in parts)
+        if isinstance(data, InPlace):
+            size = data.nbytes
+        else:
+            data = bulk.flat(data)
+            size = sum(part.nbytes for part in data)
         with self.create(bucket, key, size) as writer:
-            writer.write(parts)
+            writer.write(data)
             return writer.seal()
 
     def put_if_absent(self, bucket: str, key: str, data: Any) -> SegmentInfo | None:
