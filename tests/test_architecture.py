@@ -199,10 +199,16 @@ def test_importing_the_package_loads_nothing_else() -> None:
     assert loaded_by("import lithops_shm") - TYPING == {"lithops_shm"}
 
 
+def test_the_line_in_the_pth_file_loads_nothing() -> None:
+    """Every interpreter of the environment runs this at its start, and then imports what it likes."""
+    line = (PACKAGE.parent / "lithops_shm.pth").read_text(encoding="utf-8")
+    assert loaded_by(f"{line}import json") <= loaded_by("import json")
+
+
 def test_the_hook_loads_nothing_else() -> None:
-    """Every interpreter of the environment runs this at its start."""
+    """Every interpreter that imports a module of Lithops runs this."""
     code = "import lithops_shm.plugin.hook as hook; hook.install(); hook.BackendFinder.find_spec('json')"
-    assert loaded_by(code) - TYPING == {"lithops_shm"}
+    assert loaded_by(code) - TYPING == {"lithops_shm", "importlib"}
 
 
 def test_the_hook_itself_imports_sys_alone() -> None:

@@ -3,7 +3,7 @@
 Lithops loads ``lithops.storage.backends.<name>`` by import path, in the client and in every worker, and some
 workers import a copy of Lithops from its temporary directory. ``lithops_shm.pth`` is read at interpreter start and
 installs this finder when a module of Lithops is first asked for, so that the name leads to our package in all of them.
-Nothing is imported here but `sys` until one of the names is asked for.
+Nothing is imported here but `sys` until then, and what the line in the .pth file has to run is compiled only then.
 """
 
 import sys
@@ -82,9 +82,16 @@ def register(constants: "Any") -> None:
 
 
 def install() -> None:
-    """Put the finder in place; doing it twice is doing it once."""
+    """Put the finder in place; doing it twice is doing it once.
+
+    The place is directly before the finder that searches `sys.path`: an import that is under way, at which
+    ``lithops_shm.pth`` calls this, has not come to it.
+    """
     if not is_installed():
-        sys.meta_path.insert(0, BackendFinder)
+        from importlib.machinery import PathFinder
+
+        before_paths = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(before_paths, BackendFinder)
         if CONSTANTS in sys.modules:
             register(sys.modules[CONSTANTS])
 
