@@ -22,8 +22,8 @@ _TABLES = {"io": (CODECS, PLACES), "tasks": (RUNNERS,), "shuffle": (SORTERS,), "
 def run(names: Sequence[str], plan: Plan, results: Results, output: Path) -> list[Path]:
     """Measure parts by name, and write ``results.json``, ``report.md`` and the charts into a directory.
 
-    What is there of a part is written when the part is over, so that an interrupted run keeps those before. Everything
-    else that a run makes is gone when this returns or raises.
+    What is there of a part is written when the part is over, or ends before its time: then without charts, and with a
+    note that says so. Everything else that a run makes is gone when this returns or raises.
 
     Returns
     -------
@@ -41,7 +41,14 @@ def run(names: Sequence[str], plan: Plan, results: Results, output: Path) -> lis
     files: list[Path] = []
     with Progress(sum(PARTS[name].steps(plan) for name in names)) as progress:
         for name in names:
-            PARTS[name].measure(plan, results, progress.step)
+            try:
+                PARTS[name].measure(plan, results, progress.step)
+            except BaseException:
+                if results.of(name):
+                    results.note(name, "It ended before its time: what is here was measured until then.")
+                    report.write(results, output, [path.name for path in files[1:-1]])
+                    results.save(output)
+                raise
             files = [results.save(output), *charts.draw(results, output)]
             files.append(report.write(results, output, [path.name for path in files[1:]]))
             results.save(output)  # once more: charts may have been skipped

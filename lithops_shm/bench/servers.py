@@ -21,6 +21,12 @@ __all__ = ["S3Server", "no_server"]
 
 _KEY, _SECRET = "benchmark", "benchmark-secret"
 _READY_S = 60.0
+# Run by Python with the command of the server, which it becomes: the kernel ends that when we are gone, however we end.
+_ENDS_WITH_US = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1  # prctl(2)
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+os.execv(sys.argv[1], sys.argv[1:])"""
 
 
 def _rclone() -> str | None:
@@ -36,7 +42,7 @@ def no_server() -> str | None:
 
 
 class S3Server:
-    """A server, with a bucket; closed, or left as a ``with`` block, it ends.
+    """A server, with a bucket; closed, or left as a ``with`` block, it ends, and with the thread that made it.
 
     Parameters
     ----------
@@ -78,6 +84,8 @@ class S3Server:
             command += ["--etag-hash=", "--config", os.devnull, directory]
         else:
             command = [sys.executable, "-m", "moto.server", "-H", address, "-p", str(port)]
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", _ENDS_WITH_US, *command]
         self._process = subprocess.Popen(
             [*prefix, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lithops_shm.bench.contestants import SORTERS
 from lithops_shm.bench.plan import Plan, Step
 from lithops_shm.bench.results import Results
-from lithops_shm.bench.sorting import Race
+from lithops_shm.bench.sorting import Outcome, Race
 from lithops_shm.bench.terasort import ROW
 
 __all__ = ["PART", "measure", "steps"]
@@ -25,14 +25,20 @@ def measure(plan: Plan, results: Results, step: Step) -> None:
     for size in _sizes(plan):
         with Race(size) as race:
             for workers in plan.workers:
-                found = race.run(names, plan.repeat_of(PART), step, cpus=workers)
-                case: dict[str, str | int] = {"bytes": race.size, "workers": workers}
-                for name, outcome in found.items():
-                    if outcome.trouble:
-                        results.fail(PART, name, outcome.trouble)
-                        continue
-                    results.add(PART, name, case, "sort", "s", outcome.seconds)
-                    results.add(PART, name, case, "peak memory", "B", outcome.peak)
+                outcomes: dict[str, Outcome] = {}
+                try:
+                    race.run(names, plan.repeat_of(PART), step, cpus=workers, outcomes=outcomes)
+                finally:
+                    _report(outcomes, {"bytes": race.size, "workers": workers}, results)
+
+
+def _report(outcomes: dict[str, Outcome], case: dict[str, str | int], results: Results) -> None:
+    for name, outcome in outcomes.items():
+        if outcome.trouble:
+            results.fail(PART, name, outcome.trouble)
+            continue
+        results.add(PART, name, case, "sort", "s", outcome.seconds)
+        results.add(PART, name, case, "peak memory", "B", outcome.peak)
 
 
 def _sizes(plan: Plan) -> list[int]:

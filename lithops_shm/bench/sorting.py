@@ -77,12 +77,22 @@ class Race:
     def __exit__(self, *_: object) -> None:
         self._scratch.cleanup()
 
-    def run(self, names: Iterable[str], repeat: int, step: Step, *, cpus: int | None = None) -> dict[str, Outcome]:
+    def run(
+        self,
+        names: Iterable[str],
+        repeat: int,
+        step: Step,
+        *,
+        cpus: int | None = None,
+        outcomes: dict[str, Outcome] | None = None,
+    ) -> dict[str, Outcome]:
         """Have each sort the file `repeat` times, in turn, the order alternating; who fails once is out.
 
         Once more, not timed, their memory is looked at: that stops the processes it looks at for up to a second in all.
+        What there is goes into `outcomes` as it comes, which is also what is returned.
         """
-        outcomes = {name: Outcome(trouble=_missing(name)) for name in names}
+        outcomes = {} if outcomes is None else outcomes
+        outcomes.update({name: Outcome(trouble=_missing(name)) for name in names})
         for turn in range(repeat + 1):
             for name in list(outcomes) if turn % 2 == 0 else reversed(outcomes):
                 outcome = outcomes[name]

@@ -6,18 +6,22 @@ import gc
 import importlib.util
 import json
 import secrets
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import boto3
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from matplotlib import font_manager, image, mathtext
 
-from lithops_shm.bench import io, io_program, servers
+from lithops_shm.bench import io, io_program, servers, sorting
 from lithops_shm.bench.contestants import CODECS, PLACES, RUNNERS, SORTERS, Contestant
 from lithops_shm.bench.frames import DTYPES, make_frame
 from lithops_shm.bench.places import Site
@@ -277,6 +281,51 @@ def test_moto_serves_where_there_is_no_rclone(tmp_path: Path, monkeypatch: pytes
         )
         with closing(client), client.get_object(Bucket="some", Key="a/b")["Body"] as body:
             assert body.read() == b"data"
+
+
+@pytest.mark.parametrize("has_rclone", [True, False])
+def test_a_server_ends_with_a_program_that_is_killed(tmp_path: Path, has_rclone: bool) -> None:
+    code = f"""
+from lithops_shm.bench import servers
+if not {has_rclone}:
+    servers._rclone = lambda: None
+server = servers.S3Server({str(tmp_path)!r}, "some")
+print(server._process.pid, flush=True)
+input()
+"""
+    program = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with program:
+        assert program.stdout is not None
+        server = int(program.stdout.readline())
+        assert psutil.pid_exists(server)
+        program.kill()
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(server) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not psutil.pid_exists(server)
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_run_keeps_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: type[BaseException]
+) -> None:
+    made: list[str] = []
+
+    def one(self: sorting.Race, name: str, outcome: sorting.Outcome, cpus: int, *, timed: bool) -> None:
+        made.append(name)
+        if len(made) > 3:
+            raise ends(130)
+        outcome.seconds.append(0.5 * len(made))
+
+    monkeypatch.setattr(sorting.Race, "_run_once", one)
+    output = tmp_path / "cut-off"
+    words = ["bench", "shuffle", "--rows", "10", "--repeat", "9", "--only", "shm,polars", "--output", str(output)]
+    with pytest.raises(SystemExit) if ends is SystemExit else nullcontext():
+        assert main(words) == 130
+    found = {each.contestant: list(each.samples) for each in load(output).of("shuffle", "sort")}
+    assert found == {"shm": [0.5], "polars": [1.0, 1.5]}
+    assert "before its time" in (output / "report.md").read_text()
 
 
 class TestCompare:
