@@ -74,14 +74,17 @@ class Stage:
         """
         try:
             self._launch(self._attempts.start())
+            looked = time.monotonic()
             while not self._attempts.over:
                 if self._is_cancelled():
                     raise CancelledError
                 ended = [launch for launch, future in self._running.items() if awaiting.has_ended(future)]
                 for launch in ended:
                     self._settle(launch, counted)
-                self._look_at_the_slow()
-                if not ended:
+                if time.monotonic() - looked >= _LOOKS_S:
+                    self._look_at_the_slow()
+                    looked = time.monotonic()
+                if not self._attempts.over:
                     awaiting.next_news(self._executor, list(self._running.values()), _LOOKS_S)
         finally:
             awaiting.abandon(self._executor, list(self._running.values()))
@@ -92,6 +95,7 @@ class Stage:
         result = future.result(throw_except=False, internal_storage=self._executor.internal_storage)
         error = awaiting.error_of(future)
         if error is None:
+            self._attempts.began(launch, awaiting.began_at(future))
             if self._attempts.succeeded(launch, time.time()):
                 counted(launch.task, result)
             return
@@ -102,9 +106,7 @@ class Stage:
 
     def _look_at_the_slow(self) -> None:
         for launch, future in self._running.items():
-            began = awaiting.began_at(future)
-            if began is not None:
-                self._attempts.began(launch, began)
+            self._attempts.began(launch, awaiting.began_at(future))
         self._launch(self._attempts.stragglers(time.time()))
 
     def _launch(self, launches: list[Launch]) -> None:

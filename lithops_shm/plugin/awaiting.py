@@ -24,8 +24,9 @@ def has_ended(future: Any) -> bool:
 
 def began_at(future: Any) -> float | None:
     """When a worker took up a call, in seconds since 1970; ``None`` before that is known."""
-    status = future._call_status
-    return status.get("worker_start_tstamp") if future.running and status else None
+    status = future._call_status or {}
+    began: float | None = status.get("worker_start_tstamp")
+    return began
 
 
 def next_news(executor: Any, futures: Sequence[Any], timeout_s: float) -> None:

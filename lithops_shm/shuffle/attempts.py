@@ -71,11 +71,11 @@ class Attempts:
         """The first attempt of each task."""
         return [self._launch(task) for task in range(len(self._tasks))]
 
-    def began(self, launch: Launch, now: float) -> None:
-        """A worker has taken up an attempt; `now` is in seconds of any clock, the same one throughout."""
+    def began(self, launch: Launch, at: float | None) -> None:
+        """When a worker took up an attempt, in seconds of any clock, the same one throughout; ``None`` for not yet."""
         running = self._tasks[launch.task].running
         if launch.attempt in running and running[launch.attempt] is None:
-            running[launch.attempt] = now
+            running[launch.attempt] = at
 
     def succeeded(self, launch: Launch, now: float) -> bool:
         """An attempt has finished; gives whether it counts, which the first one of its task does."""

@@ -293,27 +293,36 @@ class Exchange:
             del self._segments[key]
 
     def _mapped(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
+        keys = self._range(manifest, partition)
         for piece in manifest.pieces(partition):
             if piece.key not in self._segments:
                 self._segments[piece.key] = _Segment(codec.decode(self._objects.get(piece.key)))
-            yield self._rows_of(self._segments[piece.key], manifest, partition, piece.start, piece.stop)
+            yield self._rows_of(self._segments[piece.key], piece, 0, keys)
 
     def _fetched(self, manifest: Manifest, partition: int) -> Iterator[pa.Table]:
+        keys = self._range(manifest, partition)
         for batch in _by_size(manifest.pieces(partition), BATCH_BYTES if not self._shuffle.sort else None):
             wanted = [(piece.key, *_extent(piece)) for piece in batch]
             for piece, data in zip(batch, self._objects.get_many(wanted), strict=True):
                 assert piece.offsets is not None
                 assert piece.checksums is not None
                 table = pa.concat_tables(load_frames(data, piece.offsets, piece.checksums, piece.key))
-                yield self._rows_of(_Segment(table), manifest, partition, 0, table.num_rows)
+                yield self._rows_of(_Segment(table), piece, piece.start, keys)
 
-    def _rows_of(self, segment: _Segment, manifest: Manifest, partition: int, start: int, stop: int) -> pa.Table:
-        """Of rows that are certainly of a partition, or near, those that are."""
-        if manifest.bounds is not None:
-            by = self._shuffle.columns
-            if self._bounds is None or self._bounds[0] is not manifest:
-                self._bounds = manifest, ranges.Keys(manifest.bounds, by)
-            start, stop = ranges.slice_of(segment.keys(by), self._bounds[1], partition, start, stop)
+    def _range(self, manifest: Manifest, partition: int) -> ranges.Range | None:
+        """The keys of a partition, if partitions are ranges."""
+        if manifest.bounds is None:
+            return None
+        if self._bounds is None or self._bounds[0] is not manifest:
+            self._bounds = manifest, ranges.Keys(manifest.bounds, self._shuffle.columns)
+        return ranges.Range(self._bounds[1], partition)
+
+    def _rows_of(self, segment: _Segment, piece: Piece, begin: int, keys: ranges.Range | None) -> pa.Table:
+        """Of the rows of a piece those that have the keys; `begin` is the row of its object the segment begins with."""
+        start, stop = piece.start - begin, piece.stop - begin
+        if keys is not None:
+            near = piece.begun_by - begin, piece.ends_from - begin
+            start, stop = keys.rows_in(segment.keys(self._shuffle.columns), start, stop, *near)
         return segment.table.slice(start, stop - start)
 
 

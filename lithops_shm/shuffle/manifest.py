@@ -75,13 +75,16 @@ class MapOutput:
 class Piece:
     """What a partition gets of one object of a mapper: its rows `start` to `stop`, and their frames where it has some.
 
-    With ranges these are the rows that may belong to it; which of them do is found in the rows themselves.
+    With ranges these are the rows that may belong to it. It begins at `begun_by` or before, and ends at `ends_from` or
+    behind; where, is found in the rows themselves.
     """
 
     mapper: int
     key: str
     start: int
     stop: int
+    begun_by: int
+    ends_from: int
     offsets: Positions | None = None
     checksums: Positions | None = None
 
@@ -119,19 +122,25 @@ class Manifest:
     def pieces(self, partition: int) -> list[Piece]:
         """What a partition gets, by mapper and object; those that have nothing for it left out."""
         found = []
-        for output, cuts in zip(self.outputs, self.cuts, strict=True):
-            first, last = cuts[partition]
-            start, stop = int(output.positions[first]), int(output.positions[last])
+        for output, cuts, begins in zip(self.outputs, self.cuts, self._begins, strict=True):
+            first, last = cuts[partition].tolist()
+            if first == last:
+                continue
+            row = output.positions.item
+            start, begun_by, ends_from, stop = row(first), row(first + 1), row(last - 1), row(last)
             offsets = None if output.offsets is None else output.offsets[first : last + 1]
             checksums = None if output.checksums is None else output.checksums[first:last]
-            for key, begin, end in zip(
-                output.keys, output.begins[:-1].tolist(), output.begins[1:].tolist(), strict=True
-            ):
-                inside = max(start, begin), min(stop, end)
-                if inside[0] < inside[1]:
-                    rows = inside[0] - begin, inside[1] - begin
-                    found.append(Piece(output.mapper, key, *rows, offsets, checksums))
+            for key, begin, end in zip(output.keys, begins, begins[1:], strict=False):
+                low, high = max(start, begin), min(stop, end)
+                if low < high:
+                    begun, ends = (min(max(each, low), high) - begin for each in (begun_by, ends_from))
+                    found.append(Piece(output.mapper, key, low - begin, high - begin, begun, ends, offsets, checksums))
         return found
+
+    @cached_property
+    def _begins(self) -> list[list[int]]:
+        """As the outputs have them, in numbers of Python's, which are read one by one."""
+        return [output.begins.tolist() for output in self.outputs]
 
     @cached_property
     def rows(self) -> int:

@@ -20,7 +20,7 @@ from lithops_shm.shuffle.digits import digits
 from lithops_shm.shuffle.gather import gather
 from lithops_shm.shuffle.refine import Indices, refine
 
-__all__ = ["ROWS", "Keys", "bounds", "cut", "divide", "places", "sample", "slice_of"]
+__all__ = ["ROWS", "Keys", "Range", "bounds", "cut", "divide", "places", "sample"]
 
 ROWS = "rows"
 """The name of the last column of a sample."""
@@ -70,9 +70,8 @@ def sample(table: Any, by: Sequence[str], count: int, order: Indices | None = No
 
 def places(rows: int, count: int) -> npt.NDArray[np.int64]:
     """Which rows of a table of so many :func:`sample` takes: ascending and distinct, at most `count`."""
-    if not rows:
-        return np.empty(0, np.int64)
-    return np.unique(np.linspace(0, rows - 1, min(count, rows)).astype(np.int64))
+    taken = min(count, rows)
+    return np.arange(taken) * (rows - 1) // max(taken - 1, 1)
 
 
 def bounds(samples: Sequence[Any], by: Sequence[str], partitions: int) -> Any:
@@ -161,23 +160,44 @@ def cut(sorted_table: Any, by: Sequence[str], least: Any) -> list[int]:
     return cuts
 
 
-def slice_of(keys: Keys, least: Keys, partition: int, low: int, high: int) -> tuple[int, int]:
-    """Of rows `low` to `high` of a sorted table those of one partition, from and to; as in :func:`cut`.
-
-    Empty for partitions behind the last that has bounds.
+class Range:
+    """The keys of one partition.
 
     Parameters
     ----------
-    keys, least:
-        Of the table, and of what :func:`bounds` returned.
+    least:
+        Of what :func:`bounds` returned.
+    partition:
+        Its number, 0 or more; one behind the last that has bounds has no keys.
     """
-    if partition < 0:
-        raise ValueError(f"there is no partition {partition}")
-    if partition > least.rows:
-        return high, high
-    start = keys.first_not_less(least.at(partition - 1), low, high) if partition else low
-    stop = keys.first_not_less(least.at(partition), start, high) if partition < least.rows else high
-    return start, stop
+
+    def __init__(self, least: Keys, partition: int) -> None:
+        if partition < 0:
+            raise ValueError(f"there is no partition {partition}")
+        self._is_empty = partition > least.rows
+        self._from = least.at(partition - 1) if partition and not self._is_empty else None
+        self._to = least.at(partition) if partition < least.rows else None
+
+    def rows_in(
+        self, keys: Keys, low: int, high: int, begun_by: int | None = None, ends_from: int | None = None
+    ) -> tuple[int, int]:
+        """Of rows `low` to `high` of a sorted table those with such keys, from and to; as in :func:`cut`.
+
+        Parameters
+        ----------
+        keys:
+            Of the table.
+        begun_by, ends_from:
+            Of these rows one at which they have begun, if there are any, and one before which they have not ended.
+        """
+        if self._is_empty:
+            return high, high
+        start = low
+        if self._from is not None:
+            start = keys.first_not_less(self._from, low, high if begun_by is None else begun_by)
+        if self._to is None:
+            return start, high
+        return start, keys.first_not_less(self._to, start if ends_from is None else max(start, ends_from), high)
 
 
 def _together(samples: Sequence[Any], index: int) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lithops_shm.shuffle.gather import gather
 from lithops_shm.shuffle.keys import check_keys, hashes
 from lithops_shm.shuffle.order import sort_indices
-from lithops_shm.shuffle.ranges import ROWS, Keys, bounds, cut, divide, sample, slice_of
+from lithops_shm.shuffle.ranges import ROWS, Keys, Range, bounds, cut, divide, sample
 
 modest = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -201,10 +201,8 @@ def test_ranges_cut_where_keys_differ(table: Any, partitions: int, count: int, m
     cuts = [[0, *cut(part, by, least), part.num_rows] for part in sorted_parts]
     for partition in range(least.num_rows + 1):
         for part, edges in zip(sorted_parts, cuts, strict=True):
-            assert slice_of(Keys(part, by), Keys(least, by), partition, 0, part.num_rows) == (
-                edges[partition],
-                edges[partition + 1],
-            )
+            found = Range(Keys(least, by), partition).rows_in(Keys(part, by), 0, part.num_rows)
+            assert found == (edges[partition], edges[partition + 1])
             keys = keys_of(part.slice(edges[partition], edges[partition + 1] - edges[partition]))
             assert {seen.setdefault(key, partition) for key in keys} <= {partition}
             together += keys

@@ -66,31 +66,38 @@ class TestBuckets:
         assert manifest.schema is None
 
 
-def ranged(mapper: int, values: list[Any], samples: int = 4) -> tuple[MapOutput, pa.Table]:
+def ranged(mapper: int, values: list[Any], samples: int = 4, objects: int = 1) -> tuple[MapOutput, pa.Table]:
     table = pa.table({"k": pa.array(sorted(values), pa.int64())})
     positions = np.append(ranges.places(len(values), samples), len(values)).astype(np.int64)
     sample = ranges.sample(table, ("k",), samples)
-    begins = np.array([0, len(values)])
-    keys = (f"map/{mapper}",)
+    begins = np.linspace(0, len(values), objects + 1).astype(np.int64)
+    keys = tuple(f"map/{mapper}.{number}" for number in range(objects))
     made = MapOutput(mapper, 0, keys, len(values), 8, "arrow", table.schema, positions, begins, samples=sample)
     return made, table
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 3, 5, 40])
 @pytest.mark.parametrize("samples", [2, 3, 16])
-def test_ranges_hold_all_rows_that_may_be_theirs(partitions: int, samples: int) -> None:
+@pytest.mark.parametrize("objects", [1, 3])
+def test_ranges_hold_all_rows_that_may_be_theirs(partitions: int, samples: int, objects: int) -> None:
     random = np.random.default_rng(samples)
-    made = [ranged(number, random.integers(0, 30, random.integers(1, 60)).tolist(), samples) for number in range(4)]
+    made = [
+        ranged(number, random.integers(0, 30, random.integers(3, 60)).tolist(), samples, objects) for number in range(4)
+    ]
     manifest = plan("s", [each for each, _ in made], 4, by=("k",), partitions=partitions)
     assert manifest.bounds is not None
     found: list[list[int]] = []
     for partition in range(partitions):
         rows: list[int] = []
         for piece in manifest.pieces(partition):
-            table = made[piece.mapper][1].slice(piece.start, piece.stop - piece.start)
-            start, stop = ranges.slice_of(
-                ranges.Keys(table, ["k"]), ranges.Keys(manifest.bounds, ["k"]), partition, 0, table.num_rows
-            )
+            stored, table = made[piece.mapper]
+            begins = stored.begins.tolist()
+            number = stored.keys.index(piece.key)
+            table = table.slice(begins[number], begins[number + 1] - begins[number])
+            keys = ranges.Range(ranges.Keys(manifest.bounds, ["k"]), partition)
+            start, stop = keys.rows_in(ranges.Keys(table, ["k"]), piece.start, piece.stop)
+            near = keys.rows_in(ranges.Keys(table, ["k"]), piece.start, piece.stop, piece.begun_by, piece.ends_from)
+            assert near == (start, stop)
             rows += table.slice(start, stop - start)["k"].to_pylist()
         found.append(sorted(rows))
     every = sorted(value for _, table in made for value in table["k"].to_pylist())

@@ -9,7 +9,7 @@ import pytest
 
 from lithops_shm.shuffle.gather import gather
 from lithops_shm.shuffle.order import sort_indices
-from lithops_shm.shuffle.ranges import ROWS, Keys, bounds, cut, sample, slice_of
+from lithops_shm.shuffle.ranges import ROWS, Keys, Range, bounds, cut, sample
 
 
 def sorted_by_key(table: Any) -> Any:
@@ -91,7 +91,7 @@ def test_no_rows_have_no_bounds() -> None:
     least = bounds([sample(empty, ["k"], 9)], ["k"], 4)
     assert least.schema == empty.schema
     assert cut(empty, ["k"], least) == []
-    assert slice_of(Keys(empty, ["k"]), Keys(least, ["k"]), 0, 0, 0) == (0, 0)
+    assert Range(Keys(least, ["k"]), 0).rows_in(Keys(empty, ["k"]), 0, 0) == (0, 0)
 
 
 def test_a_column_may_be_all_null_somewhere() -> None:
@@ -162,7 +162,9 @@ def test_equal_keys_are_never_split() -> None:
     table = pa.table({"k": [1, 1, 2, 2, 2, 4]})
     least = pa.table({"k": [1, 2, 3, 9]})
     assert cut(table, ["k"], least) == [0, 2, 5, 6]
-    assert [slice_of(Keys(table, ["k"]), Keys(least, ["k"]), number, 0, table.num_rows) for number in range(6)] == [
+    assert [
+        Range(Keys(least, ["k"]), number).rows_in(Keys(table, ["k"]), 0, table.num_rows) for number in range(6)
+    ] == [
         (0, 0),
         (0, 2),
         (2, 5),
@@ -174,7 +176,7 @@ def test_equal_keys_are_never_split() -> None:
 
 def test_there_is_no_partition_before_the_first() -> None:
     with pytest.raises(ValueError, match="no partition -1"):
-        slice_of(Keys(pa.table({"k": [1]}), ["k"]), Keys(pa.table({"k": [1]}), ["k"]), -1, 0, 1)
+        Range(Keys(pa.table({"k": [1]}), ["k"]), -1)
 
 
 def test_several_keys_nan_and_null_are_cut() -> None:
