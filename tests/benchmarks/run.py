@@ -6,14 +6,12 @@ python tests/benchmarks/run.py --size 500MB --repeat 5
 from __future__ import annotations
 
 import argparse
-import platform
 import re
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,7 +25,7 @@ from figures import Figure
 from shuffle import steps as shuffle
 
 from lithops_shm.bench.report import machine
-from lithops_shm.bench.results import Results
+from lithops_shm.bench.results import Results, versions
 from lithops_shm.config import parse_bytes
 
 Step = Callable[[contestants.Stage], "list[Figure]"]
@@ -53,9 +51,9 @@ def yardstick() -> str:
     return f"10,000,000 additions in a loop of Python take {statistics.median(times):.2f} s here"
 
 
-def versions() -> str:
-    names = ("lithops-shm", "lithops", "pyarrow", "pandas", "numpy")
-    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)])
+def versions_here() -> str:
+    """Of ours and of the peers that are installed."""
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
 
 
 def table(measured: list[Figure]) -> str:
@@ -81,7 +79,7 @@ def part(room: str, measured: list[Figure], command: str) -> str:
     notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
     here = machine(Results("", {}))
     how = f"Measured with `{command}` on {date}.\n\n- Machine: {here}\n- Yardstick: {yardstick()}\n"
-    how += f"- Versions: {versions()}"
+    how += f"- Versions: {versions_here()}"
     return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
 
 
