@@ -92,8 +92,15 @@ def install() -> None:
 
         before_paths = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
         sys.meta_path.insert(before_paths, BackendFinder)
+        for finder in sys.meta_path:
+            if getattr(finder, "__name__", "") == "LithopsShmFinder":  # of the .pth file: it has done what it is for
+                finder.find_spec = _nothing  # type: ignore[method-assign]
         if CONSTANTS in sys.modules:
             register(sys.modules[CONSTANTS])
+
+
+def _nothing(name: str, *where: "Any") -> None:
+    """What a finder gives that knows no module."""
 
 
 def is_installed() -> bool:
