@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from lithops_shm.store import keys
 from lithops_shm.store.budget import Budget, in_pages
@@ -30,7 +31,18 @@ from lithops_shm.store.tree import Tree, trees_of
 
 __all__ = ["Namespace"]
 
-_Retired = tuple[PagePool | ErasedPages, str]
+_BATCH = 1000  # objects deleted between two looks at what they leave
+
+
+@dataclass(frozen=True, slots=True)
+class _Retired:
+    """An object taken out of its tree: its memory is free, or in a file of a pool."""
+
+    tree: Tree
+    location: Location
+    freed_bytes: int
+    pool: PagePool | ErasedPages | None
+    place: str | None
 
 
 class Namespace:
@@ -138,7 +150,7 @@ class Namespace:
                 self._state.advance_generation()
             retired = [self._retire(tree, location, status) for tree, status in elsewhere]
         file.published()
-        self._tell(retired)
+        self._settle(each for each in retired if each is not None)
         if pooled is not None:
             self._pool.retired(pooled)
         return SegmentInfo(location.bucket, location.key, file.size, modified_ns, session.id, spilled)
@@ -153,11 +165,24 @@ class Namespace:
 
     def delete(self, location: Location) -> bool:
         """Remove an object; gives whether there was one."""
-        with self._state.key_locked(location.path):
-            found = [(tree, status) for tree in self.trees() if (status := tree.status(location)) is not None]
-            retired = [self._retire(tree, location, status) for tree, status in found]
-        self._tell(retired)
-        return bool(found)
+        return self.delete_many([location]) == 1
+
+    def delete_many(self, locations: Iterable[Location]) -> int:
+        """Remove objects; gives how many there were."""
+        removed, retired = 0, []
+        try:
+            for location in locations:
+                with self._state.key_locked(location.path):
+                    found = [(tree, status) for tree in self.trees() if (status := tree.status(location)) is not None]
+                    gone = [self._retire(tree, location, status) for tree, status in found]
+                retired += [each for each in gone if each is not None]
+                removed += bool(found)
+                if len(retired) >= _BATCH:
+                    batch, retired = retired, []
+                    self._settle(batch)
+        finally:
+            self._settle(retired)
+        return removed
 
     def bucket_trees(self, bucket: str) -> Iterator[Tree]:
         """The trees in which the bucket has a directory."""
@@ -193,10 +218,9 @@ class Namespace:
                 os.rename(tree.path(location), place)
         except FileNotFoundError:  # its session was reclaimed meanwhile
             return None
-        if place is None and not tree.spilled:
-            self._budget.release(in_pages(status.st_size))
         tree.forget(location)
-        return None if pool is None or place is None else (pool, place)
+        freed = in_pages(status.st_size) if place is None and not tree.spilled else 0
+        return _Retired(tree, location, freed, pool, place)
 
     def _pool_of(self, tree: Tree) -> PagePool | ErasedPages | None:
         if tree.spilled:
@@ -207,12 +231,15 @@ class Namespace:
             return ErasedPages(f"{self._session.layout.session(tree.session)}/pool", self._budget.release)
         return None
 
-    @staticmethod
-    def _tell(retired: Iterable[_Retired | None]) -> None:
-        """Say so to the pools, when no lock is held: to zero a file takes time."""
+    def _settle(self, retired: Iterable[_Retired]) -> None:
+        """What is left to do when no lock is held; to zero a file takes time."""
+        retired = list(retired)
+        self._budget.release(sum(each.freed_bytes for each in retired))
+        for tree in {each.tree for each in retired}:
+            tree.prune(each.location for each in retired if each.tree == tree)
         for each in retired:
-            if each is not None:
-                each[0].retired(each[1])
+            if each.pool is not None and each.place is not None:
+                each.pool.retired(each.place)
 
 
 def _info(tree: Tree, bucket: str, key: str, status: os.stat_result) -> SegmentInfo:

@@ -256,7 +256,7 @@ class Store:
 
     def delete_many(self, bucket: str, keys: Iterable[str]) -> int:
         """Remove objects; gives how many there were."""
-        return sum(self.delete(bucket, key) for key in keys)
+        return self._namespace.delete_many(locate(bucket, key) for key in keys)
 
     def list(self, bucket: str, prefix: str = "") -> list[SegmentInfo]:
         """The objects whose keys start with `prefix`, sorted by key; raises SegmentNotFoundError for no bucket."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lithops_shm.store import keys
@@ -79,17 +79,24 @@ class Tree:
                     self._make_parents(location.path)
 
     def forget(self, location: Location) -> None:
-        """Clear away what an object that is gone leaves: its key's text, and directories now empty."""
+        """Clear away the text of a long key whose object is gone."""
         if location.text_path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.root}/{location.text_path}")
-        bucket, _, path = location.path.partition("/")
-        while "/" in path:
-            path = path.rpartition("/")[0]
-            try:
-                os.rmdir(f"{self.root}/{bucket}/{path}")
-            except OSError:  # not empty: somebody else's neighbour, or being filled just now
-                return
+
+    def prune(self, locations: Iterable[Location]) -> None:
+        """Clear away the directories that objects which are gone have left empty; buckets stay."""
+        directories = {location.path.rpartition("/")[0] for location in locations}
+        while directories:
+            above = set()
+            for directory in directories:
+                parent = directory.rpartition("/")[0]
+                # One that is not empty is somebody else's neighbour, or being filled just now.
+                with contextlib.suppress(OSError):
+                    if parent:
+                        os.rmdir(f"{self.root}/{directory}")
+                        above.add(parent)
+            directories = above
 
     def add_bucket(self, name: str) -> None:
         with contextlib.suppress(FileExistsError):

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from lithops_shm.workers.job import Call, Job
 
-__all__ = ["Assign", "Dispatcher", "Fork", "LostCall", "Retire"]
+__all__ = ["Assign", "Dispatcher", "Fork", "LostCall", "Retire", "WarmUp"]
 
 _UNBEGUN = 10  # how often a call is given to another worker because one had ended before it began with it
 
@@ -42,6 +43,15 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmUp:
+    """Have a worker without a job call a function with a payload, as the last job wanted."""
+
+    worker: int
+    function: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LostCall:
     """A call whose worker went away, or that was cancelled before it had one; `again` when another will run it."""
 
@@ -50,11 +60,19 @@ class LostCall:
     again: bool = False
 
 
+class _Warmth(IntEnum):
+    """In the order in which fresh workers are taken."""
+
+    WARM = 0
+    COLD = 1
+    WARMING = 2
+
+
 @dataclass(slots=True)
 class _Worker:
     job: str | None = None
     call: Call | None = None
-    begun: bool = False
+    warmth: _Warmth = _Warmth.COLD
     waiting: bool = False
 
 
@@ -85,6 +103,7 @@ class Dispatcher:
         self._jobs: dict[str, _JobState] = {}
         self._workers: dict[int, _Worker] = {}
         self._forking = 0
+        self._warm_up: tuple[str, bytes] | None = None
 
     @property
     def busy(self) -> bool:
@@ -131,6 +150,7 @@ class Dispatcher:
             raise ValueError(f"job {job.key} is running already")
         if job.calls:
             self._jobs[job.key] = _JobState(job, deque(job.calls), open={call.id for call in job.calls})
+            self._warm_up = (job.warm_up, job.payload) if job.warm_up else None
 
     def worker_ready(self, worker: int) -> None:
         """A fresh worker has been forked."""
@@ -141,9 +161,9 @@ class Dispatcher:
         """A fork that was asked for did not come about."""
         self._forking -= 1
 
-    def call_begun(self, worker: int) -> None:
-        """A worker runs its call from now on; what the call does may have been done, if it ends."""
-        self._workers[worker].begun = True
+    def worker_warm(self, worker: int) -> None:
+        """A worker's warm-up is over."""
+        self._workers[worker].warmth = _Warmth.WARM
 
     def worker_waits(self, worker: int, waiting: bool) -> None:
         """A worker's call waits for other calls, which may need its place; or goes on."""
@@ -155,18 +175,20 @@ class Dispatcher:
         if state.call is not None and state.job is not None:
             self._jobs[state.job].open.discard(state.call.id)
             self._finish_one(state.job)
-        state.call, state.begun, state.waiting = None, False, False
+        state.call, state.waiting = None, False
 
-    def worker_gone(self, worker: int, *, may_retry: bool = False) -> LostCall | None:
+    def worker_gone(self, worker: int, *, begun: bool = True, may_retry: bool = False) -> LostCall | None:
         """A worker has ended; gives the call it was running, which runs again if that and its job allow it.
 
-        A call that it had not begun needs no leave of its job's: nothing of it has happened.
+        A call that it had not `begun` needs no leave of its job's: nothing of it has happened.
         """
         state = self._workers.pop(worker, None)
+        if state is not None and state.warmth is _Warmth.WARMING and state.job is None:
+            self._warm_up = None  # it may have been the end of it, and would be that of the next
         if state is None or state.call is None or state.job is None:
             return None
         of_job = self._jobs[state.job]
-        unbegun = not state.begun and of_job.unbegun[state.call.id] < _UNBEGUN
+        unbegun = not begun and of_job.unbegun[state.call.id] < _UNBEGUN
         again = may_retry and (unbegun or of_job.lost[state.call.id] < of_job.job.retries)
         if again:
             (of_job.unbegun if unbegun else of_job.lost)[state.call.id] += 1
@@ -187,7 +209,7 @@ class Dispatcher:
             self._forget_if_over(key)
         return dropped
 
-    def plan(self, memory_available: int | None = None) -> list[Assign | Fork | Retire]:
+    def plan(self, memory_available: int | None = None) -> list[Assign | Fork | Retire | WarmUp]:
         """What to do now.
 
         Parameters
@@ -195,7 +217,7 @@ class Dispatcher:
         memory_available:
             Bytes that no running call uses or may still ask for; ``None`` for any amount.
         """
-        actions: list[Assign | Fork | Retire] = []
+        actions: list[Assign | Fork | Retire | WarmUp] = []
         waiting = 0
         while self.running < self.slots:
             state = self._next_job(memory_available)
@@ -216,11 +238,24 @@ class Dispatcher:
         for action in actions:
             if isinstance(action, Retire):
                 del self._workers[action.worker]
+        actions += self._warm_ups()
         missing = max(waiting, self.spares) - self._fresh() - self._forking
         if missing > 0:
             self._forking += missing
             actions.append(Fork(missing))
         return actions
+
+    def _warm_ups(self) -> list[WarmUp]:
+        """Of fresh workers, as many at once as there are places that no call has, nor waits for."""
+        if self._warm_up is None or any(state.pending for state in self._jobs.values()):
+            return []
+        fresh = [number for number, worker in self._workers.items() if worker.job is None]
+        cold = [number for number in fresh if self._workers[number].warmth is _Warmth.COLD]
+        warming = sum(self._workers[number].warmth is _Warmth.WARMING for number in fresh)
+        chosen = cold[: max(0, self.slots - self.running - warming)]
+        for number in chosen:
+            self._workers[number].warmth = _Warmth.WARMING
+        return [WarmUp(number, *self._warm_up) for number in chosen]
 
     def _next_job(self, memory_available: int | None) -> _JobState | None:
         """Of the group with the fewest calls running the oldest job, of several groups the one with the oldest."""
@@ -237,7 +272,7 @@ class Dispatcher:
         idle = [number for number, worker in self._workers.items() if worker.call is None]
         of_job = (number for number in idle if self._workers[number].job == job_key)
         fresh = (number for number in idle if self._workers[number].job is None)
-        return next(of_job, next(fresh, None))
+        return next(of_job, min(fresh, key=lambda number: self._workers[number].warmth, default=None))
 
     def _finished(self) -> list[int]:
         """Workers bound to a job that has no call left for them."""

@@ -82,6 +82,9 @@ class Job:
         Seconds a call may take before its worker is killed; ``None`` for any time.
     memory_bytes:
         Memory that must be available before one of its calls starts, in bytes.
+    warm_up:
+        ``"module:function"``, called with `payload` in workers that wait for the next job, once none is left to run:
+        it has done what a call does first by the time there is one, and leaves nothing behind. Empty for none.
     retries:
         How often a call is run again whose worker died; not one that was killed for its timeout, or cancelled.
     """
@@ -96,4 +99,5 @@ class Job:
     directory: str = "/"
     timeout_s: float | None = None
     memory_bytes: int = 0
+    warm_up: str = ""
     retries: int = 0

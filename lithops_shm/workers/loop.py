@@ -15,7 +15,7 @@ from typing import Any
 from lithops_shm import host
 from lithops_shm.config import WorkerSettings
 from lithops_shm.workers.death import Cause, Death
-from lithops_shm.workers.dispatch import Assign, Dispatcher, Fork, Retire
+from lithops_shm.workers.dispatch import Assign, Dispatcher, Fork, Retire, WarmUp
 from lithops_shm.workers.job import Event, EventKind, Job
 from lithops_shm.workers.processes import WorkerProcess, ZygoteProcess
 from lithops_shm.workers.seclusion import OPEN, Seclusion
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _MEMORY_LOOKS_S = 0.2  # between looks while a call waits for memory
 _SILENT_S, _SILENT_WHILE_LOADING_S = 1.0, 30.0  # between the end of a worker's channel and its own
 _STARTS = 3  # how often in a row the zygote may fail to come up
-_SPARES = 2  # fresh workers that wait for the next job
+_SPARES = 3  # fresh workers that wait for the next job
 
 
 class Loop:
@@ -60,7 +60,7 @@ class Loop:
         self._last_will = last_will
         self._seclusion = seclusion
         self._unfit = f"no worker can be started: `{sys.executable} -c 'import lithops_shm.workers.zygote'` fails"
-        self._dispatcher = Dispatcher(slots, spares=min(slots, _SPARES))
+        self._dispatcher = Dispatcher(slots, spares=_SPARES)
         self._selector = selectors.DefaultSelector()
         self._zygote: ZygoteProcess | None = None
         self._ready = self._warm = False
@@ -100,6 +100,11 @@ class Loop:
     def wait_until_idle(self) -> None:
         """Wait until no call is running or waiting to."""
         self._idle.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running or waiting to."""
+        return not self._idle.is_set()
 
     def close(self) -> None:
         """End all workers and the thread, and wait for them."""
@@ -177,6 +182,9 @@ class Loop:
                     self._fork(self._zygote)
             elif isinstance(action, Assign):
                 self._assign(action)
+            elif isinstance(action, WarmUp):
+                with contextlib.suppress(OSError):  # it is dead already, and the zygote is about to say so
+                    self._workers[action.worker].channel.send("warm-up", action.function, action.payload)
             elif isinstance(action, Retire):
                 self._release(self._workers[action.worker])
         self._waits_for_memory = wants_memory and self._dispatcher.running < self._dispatcher.slots
@@ -203,11 +211,12 @@ class Loop:
     def _assign(self, action: Assign) -> None:
         worker, job, call = self._workers[action.worker], action.job, action.call
         worker.deadline = None if job.timeout_s is None else time.monotonic() + job.timeout_s
-        self._follow(job, Event(EventKind.STARTED, call.id))
+        worker.calls += 1
         with contextlib.suppress(OSError):  # it is dead already, and the zygote is about to say so
             if action.first:
                 worker.channel.send("job", job.runner, job.payload, {**THREAD_CAPS, **job.environ}, job.directory)
             worker.channel.send("call", call.payload)
+        self._follow(job, Event(EventKind.STARTED, call.id))
 
     def _hear_zygote(self, zygote: ZygoteProcess) -> None:
         try:
@@ -260,13 +269,14 @@ class Loop:
                 self._bury(worker)
             return
         for kind, *fields in messages:
+            if kind == "warm":
+                self._dispatcher.worker_warm(worker.number)
+                continue
             running = self._dispatcher.call_of(worker.number)
             if running is None:
                 continue
             job, call = running
-            if kind == "begins":
-                self._dispatcher.call_begun(worker.number)
-            elif kind == "report":
+            if kind == "report":
                 self._follow(job, Event(EventKind.REPORT, call.id, report=fields[0]))
             elif kind == "awaits":
                 still = [call for call in fields[0] if self._dispatcher.is_open(*call)]
@@ -277,16 +287,19 @@ class Loop:
             elif kind == "done":
                 worker.deadline = None
                 self._dispatcher.call_done(worker.number)
+                self._advance()  # its next call first: what follows this job may take a while
+                if fields[0] is not None:
+                    self._follow(job, Event(EventKind.REPORT, call.id, report=fields[0]))
                 self._end_call(job, Event(EventKind.DONE, call.id))
         self._idle_since = time.monotonic()
 
     def _bury(self, worker: WorkerProcess) -> None:
-        death = worker.death()
-        self._release(worker)
-        self._lose(worker, death)
+        self._lose(worker, worker.death())
 
     def _lose(self, worker: WorkerProcess, death: Death) -> None:
-        lost = self._dispatcher.worker_gone(worker.number, may_retry=death.cause.of_its_own)
+        begun = worker.has_begun
+        self._release(worker)
+        lost = self._dispatcher.worker_gone(worker.number, begun=begun, may_retry=death.cause.of_its_own)
         if lost is not None:
             if lost.again:
                 self._follow(lost.job, Event(EventKind.RETRIED, lost.call.id, death=death))
@@ -328,7 +341,6 @@ class Loop:
         for worker in list(self._workers.values()):
             if not worker.pid:
                 self._dispatcher.fork_failed()
-            self._release(worker)
             self._lose(worker, death)
         if self._failed_starts > _STARTS:
             self._lose_all(Death(Cause.UNAVAILABLE, self._unfit))

@@ -17,7 +17,7 @@ from lithops_shm.workers.job import Job
 from lithops_shm.workers.loop import Loop
 from lithops_shm.workers.seclusion import OPEN, Seclusion
 
-__all__ = ["Pool", "join_all"]
+__all__ = ["Pool", "any_busy", "join_all"]
 
 
 class Pool:
@@ -93,6 +93,12 @@ class Pool:
         if loop is not None:
             loop.wait_until_idle()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is running or waiting to."""
+        loop = self._loop
+        return loop is not None and loop.busy
+
     def close(self) -> None:
         """End all workers, whatever they are doing, and wait until they are gone. The pool may be used again."""
         with self._lock:
@@ -114,6 +120,11 @@ class Pool:
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def any_busy() -> bool:
+    """Whether a pool of this process has something to do."""
+    return any(pool.busy for pool in list(_pools))
 
 
 def join_all() -> None:

@@ -7,20 +7,19 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from typing import Any
 
 from lithops_shm import host
 from lithops_shm.workers.channel import Channel
 from lithops_shm.workers.death import Death, death_of
+from lithops_shm.workers.output import calls_begun, new_output, tail
 from lithops_shm.workers.seclusion import OPEN, Seclusion
 from lithops_shm.workers.worker import THREAD_CAPS
 from lithops_shm.workers.zygote import AND_THEN, END, FORK, KILL, REQUEST
 
 __all__ = ["WorkerProcess", "ZygoteProcess"]
 
-_OUTPUT_BYTES = 4096  # of a dead worker's standard error, from its end
 _CLOSING_S = 5.0
 
 
@@ -35,11 +34,13 @@ class WorkerProcess:
     channel:
         To the worker.
     output:
-        Descriptor of the file its standard output and standard error go to.
+        Descriptor of its output.
     oom_kills:
         How many processes the kernel had killed for lack of memory when this one was asked for.
     pid:
         0 until it has been forked.
+    calls:
+        How many it has been sent.
     deadline:
         When its call will have taken too long, by the monotonic clock in seconds.
     status:
@@ -55,6 +56,7 @@ class WorkerProcess:
     output: int
     oom_kills: int
     pid: int = 0
+    calls: int = 0
     deadline: float | None = None
     status: int | None = None
     silent: bool = False
@@ -69,7 +71,12 @@ class WorkerProcess:
         """How it ended, once it has."""
         assert self.status is not None, "it is alive"
         kills = host.oom_kills() - self.oom_kills
-        return self.verdict or death_of(self.status, self.pid, oom_kills=kills, output=_tail(self.output))
+        return self.verdict or death_of(self.status, self.pid, oom_kills=kills, output=tail(self.output))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has begun with the last call it was sent."""
+        return calls_begun(self.output) == self.calls
 
     def release(self) -> None:
         """Close the channel, which ends the worker if it has nothing to do; nobody waits for it."""
@@ -132,7 +139,7 @@ class ZygoteProcess:
     def fork(self, number: int) -> WorkerProcess:
         """Ask for a worker; what becomes of the wish is among the messages."""
         ours, theirs = socket.socketpair()
-        output = _scratch_file()
+        output = new_output()
         with theirs, contextlib.suppress(OSError):  # it is gone, and the next message says so
             socket.send_fds(self._socket, [REQUEST.pack(FORK, number)], [theirs.fileno(), output])
         return WorkerProcess(number, Channel(ours), output, host.oom_kills())
@@ -159,17 +166,3 @@ class ZygoteProcess:
         """In a forked child of the client, whose process it is not: close this copy of the channel."""
         self._channel.close()
         self._process.returncode = 0  # nothing to wait for
-
-
-def _scratch_file() -> int:
-    """A descriptor of a file without a name."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("lithops-shm-worker-output", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
-def _tail(descriptor: int) -> str:
-    size = os.fstat(descriptor).st_size
-    text = os.pread(descriptor, _OUTPUT_BYTES, max(0, size - _OUTPUT_BYTES)).decode(errors="replace")
-    return text.partition("\nExtension modules: ")[0].strip()  # faulthandler's list of them, longer than all else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import functools
 import importlib
@@ -11,8 +12,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from lithops_shm.workers.channel import Channel
+from lithops_shm.workers.output import note_begun
 
-__all__ = ["THREAD_CAPS", "Runner", "await_calls", "report", "serve"]
+__all__ = ["THREAD_CAPS", "Runner", "await_calls", "report", "report_last", "serve"]
 
 Report: TypeAlias = Callable[[bytes], None]
 # Given the job's payload and a way to report, it gives what runs a call's payload.
@@ -21,12 +23,19 @@ Runner: TypeAlias = Callable[[bytes, Report], Callable[[bytes], None]]
 # In a worker, how the call it runs reports to whoever follows its job; elsewhere ``None``.
 report: Report | None = None
 _channel: Channel | None = None
+_last: bytes | None = None
 
 # One worker a core is enough for it: libraries that would start a thread a core each are told so.
 _POOLS_OF_THREADS = """
     ARROW_IO_THREADS MKL_NUM_THREADS NUMEXPR_NUM_THREADS OMP_NUM_THREADS OPENBLAS_NUM_THREADS POLARS_MAX_THREADS
     VECLIB_MAXIMUM_THREADS"""
 THREAD_CAPS = dict.fromkeys(_POOLS_OF_THREADS.split(), "1")
+
+
+def report_last(message: bytes) -> None:
+    """As `report`, of a call that is about to end: it is told together with its end."""
+    global _last
+    _last = message
 
 
 def await_calls(calls: list[tuple[str, str]]) -> None:
@@ -39,11 +48,12 @@ def await_calls(calls: list[tuple[str, str]]) -> None:
         _channel.receive()
 
 
-def serve(channel: Channel) -> None:
-    """Run what comes through the channel until it is closed."""
-    global report, _channel
+def serve(channel: Channel, output: int) -> None:
+    """Run what comes through the channel until it is closed; of `output` see :mod:`.output`."""
+    global report, _channel, _last
     _channel = channel
     report = functools.partial(channel.send, "report")
+    begun = 0
     faulthandler.enable()  # a segmentation fault leaves its stack in what the client shows
     _own_randomness()
     run: Callable[[bytes], None] | None = None
@@ -52,7 +62,10 @@ def serve(channel: Channel) -> None:
             kind, *fields = channel.receive()
         except EOFError:
             return
-        if kind == "job":
+        if kind == "warm-up":
+            _warm_up(*fields)
+            channel.send("warm")
+        elif kind == "job":
             runner, payload, environ, directory = fields
             _set_environment(environ)
             os.chdir(directory)
@@ -60,10 +73,26 @@ def serve(channel: Channel) -> None:
             run = getattr(importlib.import_module(module), name)(payload, report)
         else:
             assert run is not None, "a call came before its job"
-            channel.send("begins")
+            begun += 1
+            note_begun(output, begun)
             run(fields[0])
-            channel.send("done")
+            last, _last = _last, None
+            channel.send("done", last)
         del fields  # what a call was given must not live until the next one comes
+
+
+def _warm_up(name: str, payload: bytes) -> None:
+    """Without a job yet: nobody hears what is reported, and a failure is the next call's to find."""
+    global report, _last
+    heard, report = report, _unheard
+    module, _, function = name.partition(":")
+    with contextlib.suppress(Exception):
+        getattr(importlib.import_module(module), function)(payload)
+    report, _last = heard, None
+
+
+def _unheard(_: bytes) -> None:
+    """Reports nothing."""
 
 
 def _set_environment(environ: dict[str, str]) -> None:

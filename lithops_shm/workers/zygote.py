@@ -200,11 +200,11 @@ class _Zygote:
             os.dup2(output, 1)
             os.dup2(output, 2)
             os.close(null)
-            os.close(output)
+            os.set_inheritable(output, False)
 
             from lithops_shm.workers.worker import serve
 
-            serve(Channel(socket.socket(fileno=descriptor)))
+            serve(Channel(socket.socket(fileno=descriptor)), output)
             code = 0
         except BaseException:  # noqa: BLE001  (this process ends with it, and says so)
             import traceback

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pickle
 import queue
 import signal
 import threading
@@ -26,17 +27,30 @@ def open_job(payload, report):
     def run(call):
         report(pickle.dumps((os.getpid(), eval(call))))
     return run
+
+def warm_up(payload):
+    from lithops_shm.workers import worker
+    worker.report(b"nobody asked")
+    worker.report_last(b"nor for that")
+    with open(payload, "a") as file:
+        print(os.getpid(), file=file)
+    raise ValueError("this is nobody's business")
+
+def die(payload):
+    warm_up_pid = open(payload, "a")
+    print(os.getpid(), file=warm_up_pid, flush=True)
+    os._exit(3)
 """
 
 
 class Followed:
     """A job's events, as they come."""
 
-    def __init__(self, key: str, *calls: str, **more: Any) -> None:
+    def __init__(self, key: str, *calls: str, payload: bytes = b"", **more: Any) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         named = tuple(Call(str(number), call.encode()) for number, call in enumerate(calls))
         environ = {"PATH": os.environ["PATH"]}
-        self.job = Job(key, "pool_runner:open_job", b"", named, self._events.put, environ=environ, **more)
+        self.job = Job(key, "pool_runner:open_job", payload, named, self._events.put, environ=environ, **more)
 
     def next(self, *kinds: EventKind) -> Event:
         """The next event, of those kinds."""
@@ -261,3 +275,32 @@ def test_no_interpreter_for_workers_is_said_of_the_call(make: Callable[..., Pool
     assert death is not None
     assert death.cause is Cause.UNAVAILABLE
     assert "no worker can be started" in death.reason
+
+
+def test_workers_that_wait_are_warmed_up_and_nobody_hears_of_it(make: Callable[..., Pool], tmp_path: Path) -> None:
+    note = tmp_path / "warm"
+    more: dict[str, Any] = {"payload": str(note).encode(), "warm_up": "pool_runner:warm_up"}
+    pool = make()
+    first = Followed("a", "0", **more)
+    pool.submit(first.job)
+    assert first.ends()["0"].kind is EventKind.DONE
+    assert eventually(lambda: note.exists() and len(note.read_text().split()) >= 2), "more than one waits"
+    second = Followed("b", "7", **more)
+    pool.submit(second.job)
+    pid, value = pickle.loads(second.next(EventKind.REPORT).report)
+    assert value == 7
+    assert str(pid) in note.read_text().split()
+    assert [second.next().kind] == [EventKind.DONE], "and nothing that was reported before"
+
+
+def test_a_warm_up_that_ends_its_worker_is_not_tried_again(make: Callable[..., Pool], tmp_path: Path) -> None:
+    note = tmp_path / "dead"
+    pool = make()
+    first = Followed("a", "0", payload=str(note).encode(), warm_up="pool_runner:die")
+    pool.submit(first.job)
+    assert first.ends()["0"].kind is EventKind.DONE
+    assert eventually(lambda: note.exists() and bool(note.read_text()))
+    second = Followed("b", *["0"] * 5)
+    pool.submit(second.job)
+    assert {event.kind for event in second.ends().values()} == {EventKind.DONE}
+    assert len(note.read_text().split()) <= 2, "as many as were sent into it at once"

@@ -23,6 +23,7 @@ from lithops_shm.errors import NotAdmittedError
 from lithops_shm.plugin import running
 from lithops_shm.plugin.callers import local_of
 from lithops_shm.plugin.compute.statuses import Statuses
+from lithops_shm.plugin.pointers import store_of
 from lithops_shm.plugin.section import confidential_settings, store_settings, worker_settings
 from lithops_shm.store import Store, reclaim
 from lithops_shm.store.layout import KEPT, is_confidential
@@ -36,10 +37,11 @@ __all__ = ["ShmComputeBackend"]
 logger = logging.getLogger(__name__)
 
 _RUNNER = "lithops_shm.plugin.compute.runner:open_job"
+_WARM_UP = "lithops_shm.plugin.compute.warm:warm_up"
 _LAST_WILL = "lithops_shm.plugin.compute.backend:reclaim_segments"
 _PRELOAD = (
     _RUNNER.partition(":")[0],
-    "lithops_shm.plugin.compute.warm",
+    _WARM_UP.partition(":")[0],
     "lithops.storage.backends.shm",
     "lithops.monitoring.backends.shm",
     "lithops_shm.refs",
@@ -140,6 +142,7 @@ class ShmComputeBackend:
             directory=_directory(),
             timeout_s=payload["execution_timeout"],
             memory_bytes=(payload["runtime_memory"] or 0) * _MB,
+            warm_up=_WARM_UP if store_of(self._storage) is not None else "",
             retries=self._settings.retries,
         )
         try:

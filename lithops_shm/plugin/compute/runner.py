@@ -36,25 +36,35 @@ from lithops_shm.plugin.pointers import results_of_call, store_large
 from lithops_shm.plugin.section import confidential_settings
 from lithops_shm.workers import pool, worker
 
-__all__ = ["open_job"]
+__all__ = ["LithopsJob", "open_job"]
 
 logger = logging.getLogger(__name__)
 
 
 def open_job(payload: bytes, report: Callable[[bytes], None]) -> Callable[[bytes], None]:
     """Prepare a worker for a job; gives what runs one call."""
-    return _LithopsJob(SimpleNamespace(**pickle.loads(payload)))
+    return LithopsJob(SimpleNamespace(**pickle.loads(payload)))
 
 
-class _LithopsJob:
-    def __init__(self, job: SimpleNamespace) -> None:
+class LithopsJob:
+    """What runs the calls of a job, given the payload of one.
+
+    Parameters
+    ----------
+    job:
+        As the compute backend sends it.
+    storage:
+        Lithops' storage of the job; ``None`` to open it for the first call.
+    """
+
+    def __init__(self, job: SimpleNamespace, storage: Any = None) -> None:
         self._job = job
-        self._config = json.dumps(job.config)
         self._confidential = confidential_settings(job.config.get(SECTION)).confidential
-        self._storage: Any = None
+        self._storage = storage
         self._status: Any = None
         self._data: Any = None
         self._logs = io.StringIO()
+        _give_environment_of_job(job)
         log_into(self._logs, job.log_level)
 
     def __call__(self, call: bytes) -> None:
@@ -64,7 +74,7 @@ class _LithopsJob:
         task.start_tstamp = time.time()
         self._logs.seek(0)
         self._logs.truncate()
-        _give_environment(task, self._config)
+        _give_environment(task)
         with redirect_stdout(self._logs), redirect_stderr(self._logs):
             self._run(task)
         # Calls of an executor the function made run in a pool of this process, and end with it.
@@ -198,16 +208,21 @@ def _add_usage(status: Any, before: resource.struct_rusage, after: resource.stru
     status.add("worker_func_uss", rss)
 
 
-def _give_environment(task: SimpleNamespace, config: str) -> None:
-    """Set the variables Lithops gives a function; most are as the last call of the job has had them."""
-    given = {
-        "__LITHOPS_ACTIVATION_ID": uuid.uuid4().hex[:12],
-        "__LITHOPS_BACKEND": "Shared memory",
-        WORKER_ENV: "True",
-        "PYTHONUNBUFFERED": "True",
-        "LITHOPS_CONFIG": config,
-        SESSION_ID_ENV: f"{task.job_key}-{task.call_id}",
-        MONITORING_QUEUES_ENV: json.dumps(getattr(task, "monitoring_queues", None) or []),
-        **{key: str(value) for key, value in task.extra_env.items()},
-    }
-    os.environ.update((name, value) for name, value in given.items() if os.environ.get(name) != value)
+def _give_environment_of_job(job: SimpleNamespace) -> None:
+    """Set the variables Lithops gives a function that are the same for every call."""
+    os.environ.update(
+        {
+            "__LITHOPS_BACKEND": "Shared memory",
+            WORKER_ENV: "True",
+            "PYTHONUNBUFFERED": "True",
+            "LITHOPS_CONFIG": json.dumps(job.config),
+            MONITORING_QUEUES_ENV: json.dumps(getattr(job, "monitoring_queues", None) or []),
+            **{key: str(value) for key, value in job.extra_env.items()},
+        }
+    )
+
+
+def _give_environment(task: SimpleNamespace) -> None:
+    """Set those that are the call's."""
+    os.environ["__LITHOPS_ACTIVATION_ID"] = uuid.uuid4().hex[:12]
+    os.environ[SESSION_ID_ENV] = f"{task.job_key}-{task.call_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
@@ -28,6 +29,9 @@ _NEWS_S = 5.0
 # several at once: after so long for each call there is, but not later than this, and at once when a job is over.
 _LOOP_S = 100e-6
 _LATEST_S = 0.1
+# Waking this thread for a status takes longer than applying it. So where many are to come, it sleeps for a moment.
+_MANY = 100
+_NAP_S = 0.01
 
 
 class PushMonitor(MessageMonitor):  # type: ignore[misc]
@@ -65,22 +69,14 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
         """Apply statuses until :meth:`stop`."""
         looked = time.monotonic()
         while self.should_run:
-            try:
-                message = self._mailbox.get(timeout=_LOOKS_S)
-            except queue.Empty:
-                message = None
+            messages = self._next_messages()
+            if not messages:
                 self._log_files.close()
-            if message is not None and not self.should_run:
-                self._mailbox.put(message)  # for the monitor that takes over
-            elif message is not None:
-                self._apply_status_message(message)
-                self._apply_held_status()
-                if message["type"] == "__end__":
-                    executor_id, job_id, call_id = (message[name] for name in ("executor_id", "job_id", "call_id"))
-                    running.applied(create_status_key(executor_id, job_id, call_id))
-                    if not running.is_running(create_job_key(executor_id, job_id)):
-                        self._over.set()
-                    self._news.set()
+            for message in messages:
+                if self.should_run:
+                    self._apply(message)
+                else:
+                    self._mailbox.put(message)  # for the monitor that takes over
             if time.monotonic() - looked >= _LOOKS_S:
                 looked = time.monotonic()
                 self._print_status_log()
@@ -88,6 +84,27 @@ class PushMonitor(MessageMonitor):  # type: ignore[misc]
                 self._sweep()
         self._log_files.close()
         self._print_status_log(force=True)
+
+    def _next_messages(self) -> list[dict[str, Any]]:
+        """What is in the mailbox, after a moment in which more of many may come; nothing when it stays empty."""
+        messages = []
+        with contextlib.suppress(queue.Empty):
+            messages.append(self._mailbox.get(timeout=_LOOKS_S))
+            if len(self.futures) >= _MANY:
+                self.sleep(_NAP_S)
+            while True:
+                messages.append(self._mailbox.get_nowait())
+        return [message for message in messages if message is not None]
+
+    def _apply(self, message: dict[str, Any]) -> None:
+        self._apply_status_message(message)
+        self._apply_held_status()
+        if message["type"] == "__end__":
+            executor_id, job_id, call_id = (message[name] for name in ("executor_id", "job_id", "call_id"))
+            running.applied(create_status_key(executor_id, job_id, call_id))
+            if not running.is_running(create_job_key(executor_id, job_id)):
+                self._over.set()
+            self._news.set()
 
     def _mark_ready(self, future: Any, call_status: dict[str, Any], outcome: Any = None) -> None:
         """Lithops' own, of a call that has ended."""

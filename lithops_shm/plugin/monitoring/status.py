@@ -7,7 +7,7 @@ import json
 from lithops.monitoring.status import StorageCallStatus
 from lithops.storage.utils import create_status_key
 
-from lithops_shm.workers import worker
+from lithops_shm.workers import pool, worker
 
 __all__ = ["PRINTED", "PRINTED_IN_CONFIDENCE", "PushedCallStatus"]
 
@@ -33,4 +33,4 @@ class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]
             status = json.dumps(self.status).encode()
             key = create_status_key(*(self.status[name] for name in ("executor_id", "job_id", "call_id")))
             self.internal_storage.put_data(key, status)  # first: whoever is told may delete the job's objects at once
-            report(status)
+            (report if pool.any_busy() else worker.report_last)(status)

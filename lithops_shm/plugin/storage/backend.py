@@ -25,6 +25,7 @@ from lithops_shm.plugin.storage.files import save, store_data, store_file
 from lithops_shm.plugin.storage.objects import entry, etag, modified
 from lithops_shm.plugin.storage.stream import SegmentStream
 from lithops_shm.store import SegmentInfo, Store
+from lithops_shm.store.keys import locate
 from lithops_shm.store.layout import KEPT
 
 __all__ = ["ShmStorageBackend"]
@@ -187,17 +188,18 @@ class ShmStorageBackend:
         InvalidKeyError
             For the first key that cannot be one, when all the others are gone.
         """
-        deleted: list[dict[str, str]] = []
+        keys: list[str] = []
         invalid: InvalidKeyError | None = None
         for key in key_list:
             try:
-                self.store.delete(bucket_name, key)
-                deleted.append({"Key": key})
+                locate(bucket_name, key)
+                keys.append(key)
             except InvalidKeyError as error:
                 invalid = invalid or error
+        self.store.delete_many(bucket_name, keys)
         if invalid is not None:
             raise invalid
-        return [{"ResponseMetadata": {"HTTPStatusCode": 200}, "Deleted": deleted}]
+        return [{"ResponseMetadata": {"HTTPStatusCode": 200}, "Deleted": [{"Key": key} for key in keys]}]
 
     def head_bucket(self, bucket_name: str) -> dict[str, Any]:
         """Raises StorageNoSuchKeyError when there is no such bucket."""

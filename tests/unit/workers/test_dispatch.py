@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lithops_shm.workers.dispatch import Assign, Dispatcher, Fork, Retire
+from lithops_shm.workers.dispatch import Assign, Dispatcher, Fork, Retire, WarmUp
 from lithops_shm.workers.job import Call, Event, Job
 
 
@@ -104,7 +104,6 @@ def test_a_lost_call_is_given_back() -> None:
     dispatcher = with_workers(2)
     dispatcher.add_job(job("a", 2))
     dispatcher.plan()
-    dispatcher.call_begun(0)
     lost = dispatcher.worker_gone(0, may_retry=True)
     assert lost is not None
     assert (lost.job.key, lost.call.id, lost.again) == ("a", "a0", False)
@@ -125,7 +124,6 @@ def test_a_lost_call_runs_again_as_often_as_its_job_says() -> None:
     seen = []
     for worker, expected in ((0, True), (1, True), (2, False)):
         assert assigned(dispatcher) == {worker: "a0"}, "before the calls that wait for their first attempt"
-        dispatcher.call_begun(worker)
         lost = dispatcher.worker_gone(worker, may_retry=True)
         assert lost is not None
         seen.append(lost.again is expected)
@@ -138,22 +136,61 @@ def test_a_call_that_no_worker_has_begun_runs_whatever_its_job_says_but_not_for_
     dispatcher.add_job(job("a", 1, retries=2))
     for worker in range(13):
         assert assigned(dispatcher) == {worker: "a0"}
-        lost = dispatcher.worker_gone(worker, may_retry=True)
+        lost = dispatcher.worker_gone(worker, begun=False, may_retry=True)
         assert lost is not None
         assert lost.again is (worker < 12)
     assert not dispatcher.busy
 
 
-def test_a_worker_begins_each_call_anew() -> None:
-    dispatcher = with_workers(1)
-    dispatcher.add_job(job("a", 2))
-    dispatcher.plan()
-    dispatcher.call_begun(0)
+def test_fresh_workers_are_warmed_up_once_and_in_places_that_no_call_wants() -> None:
+    dispatcher = with_workers(2, 3)
+    assert dispatcher.plan() == [], "nobody has said how"
+    dispatcher.add_job(job("a", 2, warm_up="m:f"))
+    assert [type(action) for action in dispatcher.plan()] == [Assign, Assign, Fork]
+    dispatcher.worker_ready(3)
+    dispatcher.worker_ready(4)
+    assert dispatcher.plan() == [], "calls come first"
     dispatcher.call_done(0)
-    assert assigned(dispatcher) == {0: "a1"}
-    lost = dispatcher.worker_gone(0, may_retry=True)
-    assert lost is not None
-    assert lost.again, "it had not begun with this one"
+    assert dispatcher.plan() == [Retire(0), WarmUp(2, "m:f", b"")], "beside the other call"
+    assert dispatcher.plan() == []
+    dispatcher.worker_warm(2)
+    dispatcher.call_done(1)
+    assert dispatcher.plan() == [Retire(1), WarmUp(3, "m:f", b""), WarmUp(4, "m:f", b"")]
+    dispatcher.worker_warm(4)
+    dispatcher.add_job(job("b", 2))
+    assert assigned(dispatcher) == {2: "b0", 4: "b1"}, "those that are warm"
+    dispatcher.worker_warm(3)
+    dispatcher.worker_ready(5)
+    dispatcher.call_done(2)
+    assert dispatcher.plan() == [Retire(2)], "the last job does not want it"
+
+
+def test_a_worker_that_is_warming_up_is_the_last_to_get_a_call() -> None:
+    dispatcher = with_workers(1, 2)
+    dispatcher.add_job(job("a", warm_up="m:f"))
+    dispatcher.plan()
+    dispatcher.worker_ready(2)
+    dispatcher.call_done(0)
+    assert WarmUp(1, "m:f", b"") in dispatcher.plan(), "one at a time in one place"
+    dispatcher.add_job(job("b", 1))
+    assert assigned(dispatcher) == {2: "b0"}
+    dispatcher.call_done(2)
+    dispatcher.plan()
+    dispatcher.add_job(job("c", 1))
+    assert assigned(dispatcher) == {1: "c0"}
+
+
+def test_a_worker_that_ends_in_its_warm_up_is_the_last_to_have_one() -> None:
+    dispatcher = with_workers(2)
+    dispatcher.add_job(job("a", warm_up="m:f"))
+    assert WarmUp(1, "m:f", b"") in dispatcher.plan(), "beside the call"
+    dispatcher.call_done(0)
+    dispatcher.plan()
+    dispatcher.worker_gone(1)
+    assert dispatcher.plan() == [Fork(1)]
+    dispatcher.worker_ready(2)
+    dispatcher.worker_ready(3)
+    assert dispatcher.plan() == []
 
 
 def test_what_was_killed_on_purpose_does_not_run_again() -> None:
@@ -217,6 +254,12 @@ def test_every_call_ends_once_whatever_happens(seed: int, slots: int) -> None:
             elif isinstance(action, Assign):
                 assert job_of.setdefault(action.worker, action.job.key) == action.job.key, "of one job for life"
                 assert action.worker in alive
+            elif isinstance(action, WarmUp):
+                assert action.worker in alive
+                assert action.worker not in job_of
+                assert not any(state.pending for state in dispatcher._jobs.values())
+                assert action.worker not in warm
+                warm.add(action.worker)
             else:
                 alive.discard(action.worker)
         assert dispatcher.running <= slots
@@ -231,10 +274,12 @@ def test_every_call_ends_once_whatever_happens(seed: int, slots: int) -> None:
         ended[found[1].id] += 1
 
     alive: set[int] = set()
+    warm: set[int] = set()
     for step in range(60):
-        event = draw.choice(["add", "plan", "ready", "fail", "begins", "done", "gone", "cancel"])
+        event = draw.choice(["add", "plan", "ready", "fail", "warm", "done", "gone", "cancel"])
         if event == "add" and len(added) < 6:
-            new = job(f"{step}-", draw.randint(0, 5), retries=draw.randint(0, 2), memory_bytes=draw.choice([0, 10]))
+            more = {"memory_bytes": draw.choice([0, 10]), "warm_up": draw.choice(["", "m:f"])}
+            new = job(f"{step}-", draw.randint(0, 5), retries=draw.randint(0, 2), **more)
             dispatcher.add_job(new)
             added[new.key] = len(new.calls)
         elif event == "ready" and asked:
@@ -244,14 +289,14 @@ def test_every_call_ends_once_whatever_happens(seed: int, slots: int) -> None:
         elif event == "fail" and asked:
             asked -= 1
             dispatcher.fork_failed()
-        elif event == "begins" and busy():
-            dispatcher.call_begun(draw.choice(busy()))
+        elif event == "warm" and warm & alive:
+            dispatcher.worker_warm(draw.choice(sorted(warm & alive)))
         elif event == "done" and busy():
             end(draw.choice(busy()))
         elif event == "gone" and alive:
             worker = draw.choice(sorted(alive))
             alive.discard(worker)
-            lost = dispatcher.worker_gone(worker, may_retry=draw.random() < 0.5)
+            lost = dispatcher.worker_gone(worker, begun=draw.random() < 0.5, may_retry=draw.random() < 0.5)
             if lost is not None and not lost.again:
                 ended[lost.call.id] += 1
         elif event == "cancel" and added:
