@@ -48,7 +48,7 @@ def keep(rows: pa.Table) -> pa.Table:
 
 
 class Shuffled(Sorter):
-    """In shared memory, by warm workers; as many mappers and reducers as asked for, or parts of 64 MiB and ours."""
+    """In shared memory, by warm workers; with as many mappers and reducers as asked for, or parts of up to 64 MiB."""
 
     def __init__(self, cpus: int, scratch: str, shared: str, functions: int | None = None, **store: Any) -> None:
         from lithops_shm.executor import FunctionExecutor
@@ -60,7 +60,7 @@ class Shuffled(Sorter):
 
     def sort(self, path: str) -> list[pa.Table]:
         rows = os.stat(path).st_size // ROW
-        mappers = self._functions or max(1, -(-rows * ROW // _PART_BYTES))
+        mappers = self._functions or self.cpus * -(-rows * ROW // (self.cpus * _PART_BYTES))
         share = -(-rows // mappers)
         parts = [(path, start, min(share, rows - start)) for start in range(0, rows, share)]
         shuffle = Shuffle(by="key", kind="range", sort=True, partitions=self._functions)

@@ -134,11 +134,11 @@ class Exchange:
             sum(map(self._objects.spilled_bytes, keys)),
         )
 
-    def plan(self, shuffle_id: str, outputs: Sequence[MapOutput], mappers: int, least: int = 1) -> Manifest:
+    def plan(self, shuffle_id: str, outputs: Sequence[MapOutput], mappers: int, slots: int = 1) -> Manifest:
         """Join the outputs that count; see :func:`~lithops_shm.shuffle.manifest.plan`."""
         shuffle = self._shuffle
         partitions = shuffle.partitions or (self._buckets if callable(shuffle.kind) else None)
-        return plan(shuffle_id, outputs, mappers, by=shuffle.columns, partitions=partitions, least=least)
+        return plan(shuffle_id, outputs, mappers, by=shuffle.columns, partitions=partitions, slots=slots)
 
     def commit(self, manifest: Manifest) -> ManifestRef:
         """Publish the manifest, once: whoever is second is refused.

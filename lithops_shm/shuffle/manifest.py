@@ -223,7 +223,7 @@ def plan(
     *,
     by: tuple[str, ...],
     partitions: int | None,
-    least: int = 1,
+    slots: int = 1,
 ) -> Manifest:
     """Join the outputs that count, one of each mapper, and decide where partitions begin.
 
@@ -238,7 +238,10 @@ def plan(
     by:
         The key columns, for ranges.
     partitions:
-        How many; ``None``: by the size of the data, and at least `least`.
+        How many; ``None``: by the size of the data.
+    slots:
+        How many reducers run at once. Where the number is ours it is a multiple of this, or some would be idle while
+        the last few run.
 
     Raises
     ------
@@ -255,7 +258,8 @@ def plan(
     library = next((output.library for output in ordered if output.schema is not None), "arrow")
     schema = None if library == "pairs" else common_schema(ordered)
     if partitions is None:
-        partitions = max(least, -(-sum(output.nbytes for output in ordered) // PARTITION_BYTES))
+        nbytes = sum(output.nbytes for output in ordered)
+        partitions = slots * max(1, -(-nbytes // (slots * PARTITION_BYTES)))
     bounds = None
     sampled = [output for output in ordered if output.samples is not None]
     if sampled:

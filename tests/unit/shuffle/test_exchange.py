@@ -87,9 +87,9 @@ def rows(mapper: int, count: int = 1000) -> pa.Table:
     return pa.table({"k": keys, "t": texts, "v": np.arange(count) + 10_000 * mapper})
 
 
-def exchanged(exchange: Exchange, tables: Sequence[pa.Table | None], least: int = 1) -> tuple[Manifest, list[pa.Table]]:
+def exchanged(exchange: Exchange, tables: Sequence[pa.Table | None], slots: int = 1) -> tuple[Manifest, list[pa.Table]]:
     outputs = [exchange.write(mapper, 0, table) for mapper, table in enumerate(tables)]
-    ref = exchange.commit(exchange.plan("s", outputs, len(tables), least))
+    ref = exchange.commit(exchange.plan("s", outputs, len(tables), slots))
     manifest = exchange.manifest(ref)
     return manifest, [exchange.read(manifest, number) for number in range(manifest.partitions)]
 
@@ -128,7 +128,7 @@ def third(keys: pa.Table, partitions: int) -> Any:
 @pytest.mark.parametrize("partitions", [1, 3, 40, None])
 def test_every_row_arrives_once(objects: ObjectStore, kind: Any, by: Any, sort: bool, partitions: int | None) -> None:
     shuffle = Shuffle(by=by, kind=kind, sort=sort, partitions=partitions)
-    manifest, found = exchanged(Exchange(shuffle, objects, "p"), TABLES, least=2)
+    manifest, found = exchanged(Exchange(shuffle, objects, "p"), TABLES, slots=2)
     assert len(found) == manifest.partitions == (partitions or len(found))
     assert sum(table.num_rows for table in found) == sum(table.num_rows for table in GIVEN)
     assert as_set(found) == as_set(GIVEN)

@@ -41,19 +41,20 @@ class TestBuckets:
         assert manifest.readers() == {"map/0": {0, 1}, "map/1": {1}}
 
     def test_buckets_are_joined_by_size(self) -> None:
-        manifest = plan("s", [output(0, [9, 1, 1, 1, 8, 2, 1, 1])], 1, by=("k",), partitions=None, least=3)
+        manifest = plan("s", [output(0, [9, 1, 1, 1, 8, 2, 1, 1])], 1, by=("k",), partitions=None, slots=3)
         assert manifest.partitions == 3
         assert extents(manifest) == [[(0, 0, 9)], [(0, 9, 20)], [(0, 20, 24)]]
 
     def test_chosen_partitions_are_of_bounded_size(self) -> None:
         outputs = [output(number, [5] * 256, nbytes=10 * PARTITION_BYTES) for number in range(4)]
         assert plan("s", outputs, 4, by=("k",), partitions=None).partitions == 40
+        assert plan("s", outputs, 4, by=("k",), partitions=None, slots=16).partitions == 48, "so that none is idle"
 
     @pytest.mark.parametrize("partitions", [1, 2, 3, 7, 255, 256, 300])
     def test_every_row_is_in_one_partition(self, partitions: int) -> None:
         random = np.random.default_rng(partitions)
         outputs = [output(number, random.integers(0, 50, 256).tolist()) for number in range(3)]
-        manifest = plan("s", [*outputs, nothing(3)], 4, by=("k",), partitions=None, least=partitions)
+        manifest = plan("s", [*outputs, nothing(3)], 4, by=("k",), partitions=None, slots=partitions)
         for mapper in range(3):
             pieces = [piece for each in extents(manifest) for piece in each if piece[0] == mapper]
             assert pieces[0][1] == 0
