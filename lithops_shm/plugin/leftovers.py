@@ -19,6 +19,7 @@ from lithops.job.job import invalidate_function_cache
 
 from lithops_shm.config import SECTION
 from lithops_shm.errors import ShmError
+from lithops_shm.plugin import running
 from lithops_shm.plugin.pointers import Pointer
 
 __all__ = ["Leftovers", "ended", "leftovers", "tidy"]
@@ -71,6 +72,7 @@ class Leftovers:
             gone = {key for key, job in self._jobs.items() if job.settled and (quiet or not job.may_be_input)}
             jobs = {key: self._jobs.pop(key) for key in gone}
         for key, job in jobs.items():
+            running.forget(key)
             try:
                 for pointer in job.arguments:
                     pointer.delete()
@@ -99,6 +101,7 @@ def tidy(executor: Any) -> None:
     id_, storage = executor.executor_id, executor.internal_storage.storage
     if storage.backend != SECTION:  # the others Lithops cleans, when this process ends at the latest
         return
+    running.forget_all(id_)
     invalidate_function_cache(id_)
     for prefix in (f"{JOBS_PREFIX}/{id_}-", f"{JOBS_PREFIX}/{id_}/"):
         with contextlib.suppress(OSError, ShmError):  # it goes with the session

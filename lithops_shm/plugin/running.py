@@ -1,46 +1,73 @@
-"""The jobs that this process's pool is running: whose statuses are still to come, and how to end them."""
+"""The jobs that this process's pool is running: whose statuses are still to come, and how to end them.
+
+Statuses that have come are kept here, where nearly all who ask for them are. Another process can ask for one only if it
+has the call's future, which is pickled to get there, or inherited by a fork; those are stored, then or when they come.
+"""
 
 from __future__ import annotations
 
+import copyreg
+import os
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
-from lithops.storage.utils import status_key_suffix
+from lithops.future import ResponseFuture
+from lithops.storage.utils import create_status_key, status_key_suffix
 
+from lithops_shm.config import SECTION
 from lithops_shm.plugin.callers import local_of
 
-__all__ = ["applied", "arrived", "begin", "cancel", "expects", "is_running", "wait"]
+__all__ = [
+    "applied",
+    "arrived",
+    "begin",
+    "cancel",
+    "expects",
+    "forget",
+    "forget_all",
+    "is_running",
+    "keep",
+    "kept",
+    "wait",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
     statuses: set[str]
     cancel: Callable[[], None]
+    store: Callable[[str, bytes], None]
 
 
 _changed = threading.Condition()
 _jobs: dict[str, _Running] = {}
 _job_of: dict[str, str] = {}
 _not_applied: set[str] = set()
+_kept: dict[str, dict[str, tuple[bytes, Callable[[str, bytes], None]]]] = {}  # by job, by key
+_shared: set[str] = set()  # keys that another process may ask for
 
 _APPLIED_S = 1.0  # that a monitor may take to see a status; one that has been stopped never does
 
 
-def begin(job_key: str, statuses: Collection[str], cancel: Callable[[], None]) -> None:
-    """A job starts; each of its calls will store its status, or have it stored, under one of those keys."""
+def begin(
+    job_key: str, statuses: Collection[str], cancel: Callable[[], None], store: Callable[[str, bytes], None]
+) -> None:
+    """A job starts; each of its calls will have its status kept, or `store` it, under one of those keys."""
     with _changed:
-        _jobs[job_key] = _Running(set(statuses), cancel)
+        _jobs[job_key] = _Running(set(statuses), cancel, store)
         _job_of.update(dict.fromkeys(statuses, job_key))
 
 
 def arrived(status: str) -> bool:
-    """A status has been stored, and goes to the executor's monitor; gives whether it is news."""
+    """A status has come, and goes to the executor's monitor; gives whether it is news."""
     with _changed:
         job_key = _job_of.pop(status, None)
         if job_key is None:
             return False
         _jobs[job_key].statuses.discard(status)
+        _shared.discard(status)
         if not _jobs[job_key].statuses:
             del _jobs[job_key]
         _not_applied.add(status)
@@ -53,6 +80,52 @@ def applied(status: str) -> None:
     with _changed:
         _not_applied.discard(status)
         _changed.notify_all()
+
+
+def keep(status: str, data: bytes) -> None:
+    """A status has come; whoever asks for it in this process gets it. Raises what storing it for others raises."""
+    with _changed:
+        job_key = _job_of.get(status)
+        if job_key is None:
+            return
+        store = _jobs[job_key].store
+        shared = status in _shared
+        if not shared:
+            _kept.setdefault(job_key, {})[status] = data, store
+    if shared:
+        store(status, data)
+
+
+def kept(key: str) -> bytes | None:
+    """The status under a key, if it is kept here."""
+    if not key.endswith(status_key_suffix):
+        return None
+    with _changed:
+        return next((statuses[key][0] for statuses in _kept.values() if key in statuses), None)
+
+
+def _share(status: str, *, to_come: bool) -> None:
+    """Another process may ask for a status: store it, now or when it comes."""
+    with _changed:
+        found = next((statuses[status] for statuses in _kept.values() if status in statuses), None)
+        if found is None and to_come:  # of a job that may not have begun yet
+            _shared.add(status)
+    if found is not None:
+        data, store = found
+        store(status, data)
+
+
+def forget(job_key: str) -> None:
+    """Nobody will ask for the statuses of a job any longer."""
+    with _changed:
+        _kept.pop(job_key, None)
+
+
+def forget_all(executor_id: str) -> None:
+    """Nobody will ask for those of an executor's jobs any longer."""
+    with _changed:
+        for job_key in [key for key in _kept if key.startswith(f"{executor_id}-")]:
+            del _kept[job_key]
 
 
 def expects(status: str) -> bool:
@@ -72,6 +145,7 @@ def cancel(job_keys: Collection[str]) -> None:
         for running in ended:
             for status in running.statuses:
                 del _job_of[status]
+                _shared.discard(status)
         _changed.notify_all()
     for running in ended:
         running.cancel()
@@ -91,3 +165,28 @@ def wait(key: str) -> bool:
         _changed.wait_for(lambda: key not in _not_applied, _APPLIED_S)
         _not_applied.discard(key)
     return True
+
+
+def _pickled(future: ResponseFuture) -> Any:
+    if future.backend == SECTION:
+        status = create_status_key(future.executor_id, future.job_id, future.call_id)
+        _share(status, to_come=future.new or future.invoked or future.running)
+    return future.__reduce_ex__(2)
+
+
+def _share_all() -> None:
+    """Before a fork: the child has the futures there are."""
+    with _changed:
+        _shared.update(_job_of)
+
+
+def _forget_all() -> None:
+    """In a forked child, to which no status will come: it looks into the storage."""
+    global _changed
+    _changed = threading.Condition()
+    for each in (_jobs, _job_of, _not_applied, _shared):
+        each.clear()
+
+
+copyreg.pickle(ResponseFuture, _pickled)
+os.register_at_fork(before=_share_all, after_in_child=_forget_all)

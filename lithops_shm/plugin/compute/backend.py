@@ -128,9 +128,11 @@ class ShmComputeBackend:
             shared["config"] = shown_to_functions(shared["config"], self._confidential.trusted)
         calls = tuple(Call(call_id, pickle.dumps((call_id, ranges[int(call_id)]))) for call_id in payload["call_ids"])
         job_key: str = payload["job_key"]
-        statuses = Statuses(payload, self._storage)
+        ours = store_of(self._storage) is not None
+        shared["client_keeps_status"] = ours
+        statuses = Statuses(payload, self._storage, keeps=ours)
         self._job_keys = {job_key, *filter(running.is_running, self._job_keys)}
-        running.begin(job_key, statuses.keys, lambda: self._pool.cancel([job_key], kill=True))
+        running.begin(job_key, statuses.keys, lambda: self._pool.cancel([job_key], kill=True), self._storage.put_data)
         job = Job(
             job_key,
             _RUNNER,
@@ -142,7 +144,7 @@ class ShmComputeBackend:
             directory=_directory(),
             timeout_s=payload["execution_timeout"],
             memory_bytes=(payload["runtime_memory"] or 0) * _MB,
-            warm_up=_WARM_UP if store_of(self._storage) is not None else "",
+            warm_up=_WARM_UP if ours else "",
             retries=self._settings.retries,
         )
         try:

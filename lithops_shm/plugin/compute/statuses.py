@@ -33,9 +33,12 @@ class Statuses:
         Of the job, as Lithops gives it to a compute backend.
     storage:
         Lithops' storage of the executor, for the ends that no worker could store.
+    keeps:
+        Whether the statuses are kept in this process, and workers do not store them.
     """
 
-    def __init__(self, payload: dict[str, Any], storage: Any) -> None:
+    def __init__(self, payload: dict[str, Any], storage: Any, *, keeps: bool) -> None:
+        self._keeps = keeps
         self._executor_id: str = payload["executor_id"]
         self._job_id: str = payload["job_id"]
         self._timeout_s: float = payload["execution_timeout"]
@@ -51,7 +54,10 @@ class Statuses:
             self._deliver(self._status_of("__init__", event.call_id, ""))
         elif event.kind is EventKind.REPORT:
             # The client keeps statuses as long as its futures: one copy of their keys is enough.
-            self._deliver({sys.intern(key): value for key, value in json.loads(event.report).items()})
+            status = {sys.intern(key): value for key, value in json.loads(event.report).items()}
+            if self._is_own_end(status):
+                self._keep(self._key(event.call_id), event.report)
+            self._deliver(status)
         elif event.kind is EventKind.DONE and running.arrived(self._key(event.call_id)):
             running.applied(self._key(event.call_id))  # it was stored and not pushed: Lithops' own monitoring finds it
         elif event.kind is EventKind.RETRIED and event.death is not None:
@@ -64,13 +70,24 @@ class Statuses:
             threading.Thread(target=self._store_and_deliver, args=(status,), daemon=True).start()
 
     def _deliver(self, status: dict[str, Any]) -> None:
-        own = (status["executor_id"], status["job_id"]) == (self._executor_id, self._job_id)
-        if own and status["type"] == "__end__" and not running.arrived(self._key(status["call_id"])):
+        if self._is_own_end(status) and not running.arrived(self._key(status["call_id"])):
             return
         # In a worker, the client above wants to know too: a function may hand back the futures of its own executor.
         if worker.report is not None:
             worker.report(json.dumps(status).encode())
         mailbox(self._executor_id).put(status)
+
+    def _is_own_end(self, status: dict[str, Any]) -> bool:
+        own = (status["executor_id"], status["job_id"]) == (self._executor_id, self._job_id)
+        return own and status["type"] == "__end__"
+
+    def _keep(self, key: str, report: bytes) -> None:
+        if not self._keeps:
+            return
+        try:
+            running.keep(key, report)
+        except Exception:
+            logger.exception("the status %s could not be stored", key)
 
     def _store_and_deliver(self, status: dict[str, Any]) -> None:
         try:

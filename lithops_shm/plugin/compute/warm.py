@@ -11,7 +11,6 @@ import contextlib
 import os
 import pickle
 from types import SimpleNamespace
-from typing import Any
 
 import cloudpickle
 from lithops.config import extract_storage_config
@@ -44,8 +43,8 @@ _NOT_OURS = ("PRE_RUN", "POST_RUN", REDUCE_JOB_ENV)
 def warm_up(payload: bytes) -> None:
     """In a worker without a job, run a call that does nothing the way the last job's were run.
 
-    It reads no object and stores none: what it writes is dropped before anybody could see it, also when it is killed.
-    It opens no session, and lets go of the one it has joined. The environment it leaves is a job's to set.
+    It stores nothing, and what it reads is given to it. It opens no session, and lets go of the one it has joined. The
+    environment it leaves is a job's to set.
 
     Parameters
     ----------
@@ -62,12 +61,12 @@ def warm_up(payload: bytes) -> None:
     storage = InternalStorage(extract_storage_config(job.config))
     handler = storage.storage.storage_handler
     with handler.store as store:
-        handler.store = _NothingStored(store, {job.func_key: _FUNCTION, job.data_key: _ARGUMENTS})
+        handler.store = _Given(store, {job.func_key: _FUNCTION, job.data_key: _ARGUMENTS})
         LithopsJob(job, storage)(pickle.dumps(("00000", (0, len(_ARGUMENTS) - 1))))
 
 
-class _NothingStored:
-    """A store that goes most of the way to its objects, and has others."""
+class _Given:
+    """A store that looks for its objects, and has others."""
 
     def __init__(self, store: Store, objects: dict[str, bytes]) -> None:
         self._store = store
@@ -77,7 +76,3 @@ class _NothingStored:
         with contextlib.suppress(SegmentNotFoundError):
             self._store.read(bucket, key)
         return self._objects[key]
-
-    def put(self, bucket: str, key: str, data: Any) -> None:
-        with self._store.create(bucket, key, len(data)) as writer:
-            writer.write(data)

@@ -18,10 +18,10 @@ PRINTED_IN_CONFIDENCE = "printed_in_confidence"
 
 
 class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]
-    """Pushes the last status to the client, which sees the first itself, and stores it for those who were not told.
+    """Pushes the last status to the client, which sees the first itself, and keeps the last for those who ask for it.
 
-    They are other processes that hold the call's future: a reduce function, or who unpickled it. Outside a warm worker
-    both are stored, and none pushed.
+    Where the client does not, it is stored before it is pushed: whoever is told may delete the job's objects at once.
+    Outside a warm worker both are stored, and none pushed.
     """
 
     def _send(self) -> None:
@@ -31,6 +31,7 @@ class PushedCallStatus(StorageCallStatus):  # type: ignore[misc]
             return
         if self.status["type"] == "__end__":
             status = json.dumps(self.status).encode()
-            key = create_status_key(*(self.status[name] for name in ("executor_id", "job_id", "call_id")))
-            self.internal_storage.put_data(key, status)  # first: whoever is told may delete the job's objects at once
+            if not getattr(self.job, "client_keeps_status", False):
+                key = create_status_key(*(self.status[name] for name in ("executor_id", "job_id", "call_id")))
+                self.internal_storage.put_data(key, status)
             (report if pool.any_busy() else worker.report_last)(status)

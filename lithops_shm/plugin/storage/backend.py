@@ -128,12 +128,14 @@ class ShmStorageBackend:
             return SegmentStream(view) if stream else bytes(view)
 
     def _read(self, bucket: str, key: str) -> bytes:
+        if (status := running.kept(key)) is not None:
+            return status
         try:
             return self.store.read(bucket, key)
         except SegmentNotFoundError:
             if not running.wait(key):
                 raise
-        return self.store.read(bucket, key)
+        return running.kept(key) or self.store.read(bucket, key)
 
     def upload_file(
         self, file_name: str, bucket: str, key: str | None = None, extra_args: Any = None, config: Any = None
