@@ -34,26 +34,28 @@ __all__ = [
 ]
 
 
+_Store = Callable[[str, bytes], None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Running:
     statuses: set[str]
     cancel: Callable[[], None]
-    store: Callable[[str, bytes], None]
+    store: _Store
 
 
 _changed = threading.Condition()
 _jobs: dict[str, _Running] = {}
 _job_of: dict[str, str] = {}
 _not_applied: set[str] = set()
-_kept: dict[str, dict[str, tuple[bytes, Callable[[str, bytes], None]]]] = {}  # by job, by key
+_kept: dict[str, tuple[bytes, _Store]] = {}
+_kept_of: dict[str, list[str]] = {}  # keys of those, by job
 _shared: set[str] = set()  # keys that another process may ask for
 
 _APPLIED_S = 1.0  # that a monitor may take to see a status; one that has been stopped never does
 
 
-def begin(
-    job_key: str, statuses: Collection[str], cancel: Callable[[], None], store: Callable[[str, bytes], None]
-) -> None:
+def begin(job_key: str, statuses: Collection[str], cancel: Callable[[], None], store: _Store) -> None:
     """A job starts; each of its calls will have its status kept, or `store` it, under one of those keys."""
     with _changed:
         _jobs[job_key] = _Running(set(statuses), cancel, store)
@@ -91,23 +93,22 @@ def keep(status: str, data: bytes) -> None:
         store = _jobs[job_key].store
         shared = status in _shared
         if not shared:
-            _kept.setdefault(job_key, {})[status] = data, store
+            _kept[status] = data, store
+            _kept_of.setdefault(job_key, []).append(status)
     if shared:
         store(status, data)
 
 
 def kept(key: str) -> bytes | None:
     """The status under a key, if it is kept here."""
-    if not key.endswith(status_key_suffix):
-        return None
-    with _changed:
-        return next((statuses[key][0] for statuses in _kept.values() if key in statuses), None)
+    found = _kept.get(key)
+    return None if found is None else found[0]
 
 
 def _share(status: str, *, to_come: bool) -> None:
     """Another process may ask for a status: store it, now or when it comes."""
     with _changed:
-        found = next((statuses[status] for statuses in _kept.values() if status in statuses), None)
+        found = _kept.get(status)
         if found is None and to_come:  # of a job that may not have begun yet
             _shared.add(status)
     if found is not None:
@@ -118,14 +119,15 @@ def _share(status: str, *, to_come: bool) -> None:
 def forget(job_key: str) -> None:
     """Nobody will ask for the statuses of a job any longer."""
     with _changed:
-        _kept.pop(job_key, None)
+        for status in _kept_of.pop(job_key, ()):
+            del _kept[status]
 
 
 def forget_all(executor_id: str) -> None:
     """Nobody will ask for those of an executor's jobs any longer."""
     with _changed:
-        for job_key in [key for key in _kept if key.startswith(f"{executor_id}-")]:
-            del _kept[job_key]
+        for job_key in [key for key in _kept_of if key.startswith(f"{executor_id}-")]:
+            forget(job_key)
 
 
 def expects(status: str) -> bool:

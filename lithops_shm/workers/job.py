@@ -83,8 +83,8 @@ class Job:
     memory_bytes:
         Memory that must be available before one of its calls starts, in bytes.
     warm_up:
-        ``"module:function"``, called with `payload` in workers that wait for the next job, once none is left to run:
-        it has done what a call does first by the time there is one, and leaves nothing behind. Empty for none.
+        ``"module:function"``, called with `payload` in workers that wait for the next job, in places that no call
+        wants: it does what a call does, so that the next one finds it done, and leaves nothing. Empty for none.
     retries:
         How often a call is run again whose worker died; not one that was killed for its timeout, or cancelled.
     """

@@ -76,7 +76,7 @@ def in_a_forked_child():
 
 def kept_when_the_job_has_been_swept():
     executor.get_result(executor.map(double, range(20)))
-    return sum(map(len, running._kept.values()))
+    return len(running._kept)
 
 if __name__ == "__main__":
     section = json.loads(sys.argv[1])

@@ -57,7 +57,6 @@ if __name__ == "__main__":
 
 def test_a_warm_up_is_a_whole_call_that_stores_nothing(run: Callable[..., str], section: dict[str, Any]) -> None:
     answers = json.loads(run(PROGRAM, json.dumps(section)).splitlines()[-1])
-    print(answers)
     kind, failed, reported, same_keys, same_files = answers["what_a_warm_up_does"]
     assert (kind, failed) == ("__end__", False)
     assert reported == []
