@@ -1,0 +1,54 @@
+"""Sorting packed words: every way gives what NumPy's own sort gives."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lithops_shm.shuffle.packed import block_sort, sort
+
+LOW = 20  # bits, for the numbers of up to 2**20 rows
+
+
+def packed(keys: Any) -> Any:
+    """Keys of up to 44 bits, each with the number of its row below it."""
+    return (np.asarray(keys, np.uint64) << np.uint64(LOW)) | np.arange(len(keys), dtype=np.uint64)
+
+
+def runs(rows: int, count: int) -> Any:
+    keys = np.random.default_rng(3).integers(0, 1 << 40, rows)
+    return np.concatenate([np.sort(part) for part in np.array_split(keys, count)])
+
+
+KEYS: dict[str, Any] = {
+    "none": [],
+    "one": [5],
+    "equal": np.full(5_000, 7),
+    "zeros": np.zeros(5_000, int),
+    "descending": np.arange(5_000)[::-1],
+    "few": np.random.default_rng(1).integers(0, 3, 5_000),
+    "all bits": np.random.default_rng(2).integers(0, 1 << 44, 5_000),
+    "a far one": np.append(np.random.default_rng(4).integers(0, 99, 5_000), (1 << 44) - 1),
+    "one run": runs(300_000, 1),
+    "few runs": runs(300_000, 9),
+    "many runs": runs(300_000, 500),
+    "several blocks": np.random.default_rng(5).integers(0, 1 << 44, 300_000),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("way", [sort, block_sort])
+def test_every_way_sorts(way: Callable[[Any, int], None], name: str) -> None:
+    words = packed(KEYS[name])
+    expected = np.sort(words)
+    way(words, LOW)
+    assert np.array_equal(words, expected)
+
+
+@pytest.mark.parametrize("way", [sort, block_sort])
+def test_numbers_of_64_bits_are_sorted(way: Callable[[Any, int], None]) -> None:
+    words = np.random.default_rng(6).integers(0, 1 << 64, 200_000, np.uint64)
+    expected = np.sort(words)
+    way(words, 0)
+    assert np.array_equal(words, expected)
