@@ -17,7 +17,7 @@ from lithops_shm.bench.contestants import SORTERS, named
 from lithops_shm.bench.memory import Sampler
 from lithops_shm.bench.plan import Step
 from lithops_shm.bench.program import Client, ProgramError
-from lithops_shm.bench.race import touch
+from lithops_shm.bench.race import Held, touch
 from lithops_shm.bench.terasort import ROW, generate
 
 __all__ = ["Outcome", "Race"]
@@ -57,14 +57,19 @@ class Race:
         What each engine may use.
     directory:
         Where the file and all that the engines write is, on a disk; a short path, because Ray makes sockets there.
+    held:
+        Memory that races which alternate keep together.
     """
 
-    def __init__(self, size: int, *, cpus: int | None = None, directory: Path | None = None) -> None:
+    def __init__(
+        self, size: int, *, cpus: int | None = None, directory: Path | None = None, held: Held | None = None
+    ) -> None:
         self.cpus = cpus or host.usable_cpus()
         self._scratch = tempfile.TemporaryDirectory(prefix="sort-", dir=directory)
         self.path = Path(self._scratch.name) / "terasort.csv"
         self.rows = max(1, size // ROW)
         self.size = self.rows * ROW
+        self._held = held or Held(_TOUCH * self.size)
         try:
             self.checksum = generate(self.path, self.rows)
         except BaseException:
@@ -75,6 +80,7 @@ class Race:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._held.let_go()
         self._scratch.cleanup()
 
     def run(
@@ -99,13 +105,19 @@ class Race:
                 if outcome.trouble:
                     continue
                 step(f"{name}, run {turn + 1} of {repeat + 1}")
-                try:
-                    self._run_once(name, outcome, cpus or self.cpus, timed=turn < repeat)
-                except ProgramError as error:
-                    outcome.trouble = f"failed: {error}"
+                self.run_once(name, outcome, cpus, timed=turn < repeat)
         return outcomes
 
-    def _run_once(self, name: str, outcome: Outcome, cpus: int, *, timed: bool) -> None:
+    def run_once(self, name: str, outcome: Outcome, cpus: int | None = None, *, timed: bool = True) -> None:
+        """Have one sort the file, and add its seconds, or its memory, to the outcome, or why it is out."""
+        try:
+            self._run(name, outcome, cpus or self.cpus, timed=timed)
+        except ProgramError as error:
+            outcome.trouble = f"failed: {error}"
+        finally:
+            self._held.hold()
+
+    def _run(self, name: str, outcome: Outcome, cpus: int, *, timed: bool) -> None:
         scratch = tempfile.mkdtemp(prefix="run-", dir=self._scratch.name)
         shared = tempfile.mkdtemp(prefix="shm-bench-", dir="/dev/shm")
         program = ["-m", "lithops_shm.bench.sorting_program", name, str(cpus), scratch, shared]
@@ -134,6 +146,7 @@ class Race:
             block = bytearray(1 << 20)
             while file.readinto(block):
                 pass
+        self._held.let_go()
         touch(_TOUCH * self.size)
 
 
