@@ -312,13 +312,13 @@ def test_an_interrupted_run_keeps_what_it_has(
 ) -> None:
     made: list[str] = []
 
-    def one(self: sorting.Race, name: str, outcome: sorting.Outcome, cpus: int, *, timed: bool) -> None:
+    def one(self: sorting.Race, name: str, outcome: sorting.Outcome, cpus: int | None, *, timed: bool) -> None:
         made.append(name)
         if len(made) > 3:
             raise ends(130)
         outcome.seconds.append(0.5 * len(made))
 
-    monkeypatch.setattr(sorting.Race, "_run_once", one)
+    monkeypatch.setattr(sorting.Race, "run_once", one)
     output = tmp_path / "cut-off"
     words = ["bench", "shuffle", "--rows", "10", "--repeat", "9", "--only", "shm,polars", "--output", str(output)]
     with pytest.raises(SystemExit) if ends is SystemExit else nullcontext():
