@@ -41,12 +41,14 @@ lithops-test: .venv/ready  ## Lithops' own test-suite on shm, compared with its 
 	.venv/bin/python $(PIP) install --editable '.[test,lithops-test]'
 	.venv/bin/python tests/lithops_suite.py --stock-workers
 
-bench: .venv/ready  ## All figures: of docs/benchmarks.md, then those of `lithops-shm bench all`
+bench: .venv/ready  ## All figures: those of `lithops-shm bench all`, of docs/benchmarks.md, of docs/study.md
 	.venv/bin/python $(PIP) install --editable '.[bench]'
-	.venv/bin/python tests/benchmarks/run.py
-	.venv/bin/lithops-shm bench all
+	rm -rf build/bench
+	.venv/bin/lithops-shm bench all --output build/bench/all
+	.venv/bin/python tests/benchmarks/run.py --run build/bench/all
+	.venv/bin/python tests/benchmarks/study.py build/bench/all build/bench/shuffle
 
-study: .venv/ready  ## The figures of docs/study.md and the charts of README.md, measured anew
+study: .venv/ready  ## The figures of docs/study.md and the charts of README.md alone, measured anew
 	.venv/bin/python $(PIP) install --editable '.[bench]'
 	rm -rf build/study
 	.venv/bin/lithops-shm bench io --size 100MB --repeat 3 --output build/study/io

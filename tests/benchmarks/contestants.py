@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import shared_memory
+from pathlib import Path
 from types import TracebackType
 from unittest import mock
 
@@ -53,11 +54,14 @@ class Stage:
         Bytes of the table.
     repeat:
         Runs of each contestant, after one that does not count.
+    run:
+        The directory of a run of `lithops-shm bench`, for figures that need not be measured again.
     """
 
-    def __init__(self, size: int, repeat: int) -> None:
+    def __init__(self, size: int, repeat: int, run: Path | None = None) -> None:
         self.size = size
         self.repeat = repeat
+        self.run = run
         self.directory = f"/dev/shm/lithops-shm-bench-{secrets.token_hex(4)}"
         self.bare_path = f"{self.directory}-bare"
         self.store = Store.open(StoreSettings(directory=self.directory, pool_bytes=4 * size, spill=False))

@@ -1,4 +1,4 @@
-"""The figures of the selector, as `lithops-shm bench selector` measures them."""
+"""The figures of the selector, as `lithops-shm bench selector` measures them, or has measured them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from figures import Figure, told
 
 from lithops_shm.bench import charts, report, selection
 from lithops_shm.bench.plan import Plan
-from lithops_shm.bench.results import Results
+from lithops_shm.bench.results import Results, load
 
 __all__ = ["STEPS"]
 
@@ -19,10 +19,14 @@ CHART = Path(__file__).parents[2] / "docs" / "selector.png"
 
 def regret(stage: Stage) -> list[Figure]:
     """Jobs run both ways, and what it cost to believe the selector"""
-    results = Results("", {})
-    selection.measure(Plan(), results, told)
+    if stage.run is None:
+        results = Results("", {})
+        selection.measure(Plan(), results, told)
+    else:
+        results = load(stage.run)
     for each in results.failed + results.skipped:
-        raise RuntimeError(f"{each['contestant']}: {each['reason']}")
+        if each["part"] == "selector":
+            raise RuntimeError(f"{each['contestant']}: {each['reason']}")
     charts.draw_regret(results, CHART)
     regrets = [each.median for each in results.of("selector", "regret") if each.contestant == "selector"]
     took = {(each.contestant, each.key[3]): each.median for each in results.of("selector", "took")}
@@ -30,7 +34,8 @@ def regret(stage: Stage) -> list[Figure]:
     errors = [abs(guesses[job] / took[job] - 1) for job in took]
     deciding = 1e3 * results.of("selector", "decision")[0].median
     rows = "\n".join(row for row in report.rows_of(results, "selector") if row.startswith("|"))
-    note = f"{results.notes[0]['note']}\n\n![Regret, and predicted against actual time](selector.png)\n\n{rows}"
+    said = " ".join(each["note"] for each in results.notes if each["part"] == "selector")
+    note = f"{said}\n\n![Regret, and predicted against actual time](selector.png)\n\n{rows}"
     return [
         Figure(
             f"regret of the selector over {len(regrets)} jobs",

@@ -95,6 +95,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=parse_bytes, default=500_000_000, help="of the table, such as 500MB")
     parser.add_argument("--repeat", type=int, default=5, help="how often each contestant runs (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=ROOMS, default=list(ROOMS), help="which figures (default: all)")
+    parser.add_argument(
+        "--run", type=Path, metavar="DIR", help="a run of `lithops-shm bench`, for the selector's figures"
+    )
     parser.add_argument("--output", type=Path, default=REPORT, help="the report (default: docs/benchmarks.md)")
     return parser.parse_args()
 
@@ -103,7 +106,7 @@ def main() -> None:
     options = arguments()
     started = time.perf_counter()
     by_room: dict[str, list[Figure]] = {}
-    with contestants.Stage(options.size, options.repeat) as stage:
+    with contestants.Stage(options.size, options.repeat, options.run) as stage:
         steps = [(room, step) for room in options.only for step in ROOMS[room]]
         for number, (room, step) in enumerate(steps, start=1):
             print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
