@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from lithops_shm.executor.progress import Progress
 from lithops_shm.selector import Decision, JobProfile
 from lithops_shm.shuffle.tables import as_asked
 from seer_integration.cached import Cached
@@ -23,7 +24,6 @@ from seer_integration.planner.explain import explained
 from seer_integration.planner.plan import CachedInput, ExchangeInput, KeptInput, Plan, ScanInput
 from seer_integration.planner.readings import split
 from seer_integration.runner.flows import require_writable
-from seer_integration.runner.progress import Progress
 from seer_integration.runner.run import Result, Run, Setting
 from seer_integration.runner.summary import JobSummary
 

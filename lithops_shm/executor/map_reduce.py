@@ -11,20 +11,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lithops_shm.errors import ShuffleError
+from lithops_shm.errors import ShmError, ShuffleError
 from lithops_shm.executor.partitions import PartitionFuture
 from lithops_shm.executor.progress import Progress
 from lithops_shm.executor.stage import CancelledError, Stage
 from lithops_shm.executor.summary import ShuffleSummary
+from lithops_shm.executor.tally import Tally
 from lithops_shm.executor.tasks import MapReport, Place, ReduceReport, map_task, reduce_task
 from lithops_shm.plugin.leftovers import ended
 from lithops_shm.shuffle.attempts import Attempts
 from lithops_shm.shuffle.exchange import Exchange, ManifestRef
-from lithops_shm.shuffle.manifest import Manifest
+from lithops_shm.shuffle.manifest import Manifest, Readers
 
 __all__ = ["MapReduce", "Work"]
 
 logger = logging.getLogger(__name__)
+
+_MAP, _REDUCE = 0, 1  # the stages, as the progress bars know them
+
+# Of objects that could not be deleted, by the kind of their medium.
+_DELETE_THEM = "; delete them, or have them expire"
+_WHAT_TO_DO = {"shared": " in shared memory; they go when this program ends, or with lithops-shm gc"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class MapReduce:
         self._slots = slots
         self._store_bytes = store_bytes
         self._progress = progress
-        self._tally = _Tally(len(work.map_arguments), slots)
+        self._tally = Tally(len(work.map_arguments), slots)
         self._futures: list[PartitionFuture] | None = None
         self._error: BaseException | None = None
         self._numbered = threading.Event()
@@ -129,8 +136,8 @@ class MapReduce:
                 try:
                     self._map_and_reduce(exchange)
                 finally:
-                    self._progress.end()
-                    exchange.clear()
+                    self._end_progress()
+                    self._clear(exchange)
             logger.info("%s", self._tally.summary())
         except CancelledError:
             self._fail(ShuffleError(f"shuffle {self.id} was cancelled"))
@@ -147,10 +154,10 @@ class MapReduce:
         def mapped(number: int, report: MapReport) -> None:
             reports[number] = report
             tally.mapped(report, self._store_bytes())
-            self._progress.advance(report.output.rows, report.output.nbytes)
+            self._progress.advance(_MAP, report.output.rows, report.output.nbytes)
 
         started = time.perf_counter()
-        self._progress.begin("map", len(work.map_arguments))
+        self._progress.begin(_MAP, "map", len(work.map_arguments))
         function = map_task(work.map_function, place)
         self._stage(function, work.map_arguments, work.map_options, mapped)
         tally.map_s = time.perf_counter() - started
@@ -164,25 +171,52 @@ class MapReduce:
         tally.commit_s = time.perf_counter() - started
 
         started = time.perf_counter()
-        self._progress.begin("reduce", manifest.partitions)
+        self._progress.begin(_REDUCE, "reduce", manifest.partitions)
         self._reduce(exchange, manifest, ref)
         tally.reduce_s = time.perf_counter() - started
 
     def _reduce(self, exchange: Exchange, manifest: Manifest, ref: ManifestRef) -> None:
-        readers = manifest.readers()
+        readers = Readers(manifest)
 
         def reduced(number: int, report: ReduceReport) -> None:
+            self.futures()[number].settle(report.result)  # whatever becomes of the segments, it is right
             self._tally.reduced(report, self._store_bytes())
-            for key in [key for key, partitions in readers.items() if number in partitions]:
-                readers[key].discard(number)
-                if not readers[key]:
-                    exchange.release([key])
-            self._progress.advance(report.rows, report.nbytes)
-            self.futures()[number].settle(report.result)
+            self._release(exchange, readers.done(number))
+            self._progress.advance(_REDUCE, report.rows, report.nbytes)
 
         function = reduce_task(self._work.reduce_function, self._place, ref)
         arguments = [self._work.reduce_arguments] * manifest.partitions
         self._stage(function, arguments, self._work.reduce_options, reduced)
+
+    def _release(self, exchange: Exchange, keys: list[str]) -> None:
+        """Delete objects that all their readers have read; what cannot be deleted now is tried again at the end."""
+        if not keys:
+            return
+        try:
+            exchange.release(keys)
+        except ShmError as error:
+            logger.warning(
+                "shuffle %s: %d objects that are no longer needed, %s the first, could not be deleted; they take their "
+                "room until the shuffle ends, when it is tried again: %s",
+                *(self.id, len(keys), keys[0], error),
+            )
+
+    def _clear(self, exchange: Exchange) -> None:
+        try:
+            exchange.clear()
+        except ShmError as error:
+            medium = self._place.medium
+            logger.warning(
+                "shuffle %s is over, but what it stored could not be deleted: objects under %s/ may be left in the "
+                "bucket %s%s: %s",
+                *(self.id, self._place.prefix, medium.bucket, _WHAT_TO_DO.get(medium.kind, _DELETE_THEM), error),
+            )
+
+    def _end_progress(self) -> None:
+        try:
+            self._progress.end()
+        except Exception as error:  # noqa: BLE001  (bars are for show: whatever they raise, the rows are right)
+            logger.warning("shuffle %s: its progress bars could not be closed: %s", self.id, error)
 
     def _stage(
         self,
@@ -208,53 +242,6 @@ class MapReduce:
         self._error = error
         for future in self._futures or []:
             future.settle(error=error)
-
-
-class _Tally:
-    """What the reports of tasks add up to."""
-
-    def __init__(self, mappers: int, slots: int) -> None:
-        self._mappers = mappers
-        self._slots = slots
-        self._partitions = self._rows = self._nbytes = 0
-        self._rows_mapped = self._spilled = self._largest = 0
-        self._private: list[int] = []
-        self._segments = 0
-        self.retried = self.backups = 0
-        self.map_s = self.commit_s = self.reduce_s = 0.0
-
-    def mapped(self, report: MapReport, segments: int) -> None:
-        self._rows_mapped += report.rows
-        self._spilled += report.output.spilled_bytes
-        self._took(report.private_bytes, segments)
-
-    def committed(self, manifest: Manifest) -> None:
-        self._partitions, self._rows, self._nbytes = manifest.partitions, manifest.rows, manifest.nbytes
-
-    def reduced(self, report: ReduceReport, segments: int) -> None:
-        self._largest = max(self._largest, report.rows)
-        self._took(report.private_bytes, segments)
-
-    def summary(self) -> ShuffleSummary:
-        return ShuffleSummary(
-            self._mappers,
-            self._partitions,
-            self._rows_mapped,
-            self._rows,
-            self._nbytes,
-            self._spilled,
-            self._largest,
-            self.retried,
-            self.backups,
-            self.map_s,
-            self.commit_s,
-            self.reduce_s,
-            self._segments + sum(self._private),
-        )
-
-    def _took(self, private: int, segments: int) -> None:
-        self._private = sorted([*self._private, private], reverse=True)[: self._slots]
-        self._segments = max(self._segments, segments)
 
 
 _running: weakref.WeakSet[MapReduce] = weakref.WeakSet()

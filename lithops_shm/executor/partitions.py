@@ -142,8 +142,15 @@ class Partitions(Sequence[PartitionFuture]):
         return [future.result(throw_except) for future in futures]
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the shuffle is over, whether well or not; gives whether it is, after `timeout` seconds."""
-        return self._job.wait(timeout)
+        """Wait until the shuffle is over, whether well or not; gives whether it is, after `timeout` seconds.
+
+        An interruption (Ctrl-C) ends the shuffle.
+        """
+        try:
+            return self._job.wait(timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
 
     def cancel(self) -> None:
         """End the shuffle, whatever it is doing, and free all it holds; waits until that is done."""

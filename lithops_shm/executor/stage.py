@@ -57,6 +57,7 @@ class Stage:
         self._attempts = attempts
         self._is_cancelled = is_cancelled
         self._running: dict[Launch, Any] = {}
+        self._raised: dict[int, BaseException] = {}  # by tasks another attempt of which still ran
 
     def run(self, counted: Callable[[int, Any], None]) -> None:
         """Run all tasks to their ends; calls that still run then, or when this raises, are ended.
@@ -70,7 +71,8 @@ class Stage:
         ------
         CancelledError
         Exception
-            Whatever a task raised, or, when its attempts died once too often, the death of the last.
+            Whatever a task raised, once no other attempt of it runs; or, when its attempts died once too often, the
+            death of the last.
         """
         try:
             self._launch(self._attempts.start())
@@ -99,10 +101,14 @@ class Stage:
             if self._attempts.succeeded(launch, time.time()):
                 counted(launch.task, result)
             return
-        instead = self._attempts.died(launch) if awaiting.worker_died(future, error) else None
-        if instead is None and self._attempts.counts(launch.task) is None:
-            raise error
-        self._launch(instead or [])
+        if awaiting.worker_died(future, error):
+            instead = self._attempts.died(launch)
+        else:
+            instead = self._attempts.raised(launch)
+            self._raised.setdefault(launch.task, error)
+        if instead is None:
+            raise self._raised.get(launch.task, error)
+        self._launch(instead)
 
     def _look_at_the_slow(self) -> None:
         for launch, future in self._running.items():

@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from lithops_shm import host
-from lithops_shm.errors import SchemaMismatchError
-from lithops_shm.plugin.calls import call, storage_of_worker
+from lithops_shm.plugin.calls import call, repeated, storage_of_worker
 from lithops_shm.plugin.pointers import make_for_result
 from lithops_shm.shuffle import pairs
 from lithops_shm.shuffle.exchange import Exchange, ManifestRef
@@ -21,7 +20,7 @@ from lithops_shm.shuffle.frames import Encoding
 from lithops_shm.shuffle.manifest import Manifest, MapOutput
 from lithops_shm.shuffle.media import Medium, open_objects
 from lithops_shm.shuffle.spec import Shuffle
-from lithops_shm.shuffle.tables import as_asked, as_table, tables_of
+from lithops_shm.shuffle.tables import as_asked, as_table, joined, tables_of
 
 __all__ = ["MapReport", "Place", "ReduceReport", "map_task", "reduce_task"]
 
@@ -197,7 +196,8 @@ def _reduced_pairs(
     rows, nbytes = sum(run.num_rows for run in runs), sum(run.nbytes for run in runs)
     groups = pairs.grouped(runs, in_order=place.shuffle.ordered)
     del runs
-    result = [(key, function(key, values, **arguments)) for key, values in groups.items()]
+    reduced = repeated(function, arguments, partition, 2)
+    result = [(key, reduced(key, values)) for key, values in groups.items()]
     return ReduceReport(result, rows, nbytes, time.perf_counter() - started, host.private_bytes(os.getpid()))
 
 
@@ -210,24 +210,13 @@ def _joined(result: Any, mapper: int, combiner: Callable[..., Any] | None) -> tu
         tables.append(_combined(table, library, combiner))
     if not tables:
         return None, library, 0
-    for table in tables[1:]:
-        _require_alike(table.schema, tables[0].schema, mapper)
     if len(tables) == 1:
         return tables[0], library, rows
-    return _combined(pa.concat_tables(tables), library, combiner), library, rows
+    return _combined(joined(tables, mapper), library, combiner), library, rows
 
 
 def _combined(table: pa.Table, library: str, combiner: Callable[..., Any] | None) -> pa.Table:
     return table if combiner is None else as_table(combiner(as_asked(table, library)))[0]
-
-
-def _require_alike(schema: pa.Schema, first: pa.Schema, mapper: int) -> None:
-    for field in first:
-        other = schema.field(field.name).type if field.name in schema.names else None
-        if other != field.type:
-            raise SchemaMismatchError(mapper, field.name, str(other or "no column"), mapper, str(field.type))
-    if extra := [name for name in schema.names if name not in first.names]:
-        raise SchemaMismatchError(mapper, extra[0], str(schema.field(extra[0]).type), mapper, "no column")
 
 
 class _Given:

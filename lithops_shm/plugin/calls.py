@@ -16,7 +16,7 @@ from lithops.storage import InternalStorage
 from lithops.utils import _user_signature, is_object_processing_function, verify_args
 from lithops.worker.jobrunner import JobRunner, _prepare_args
 
-__all__ = ["bound", "call", "rest_bound", "storage_of_worker"]
+__all__ = ["bound", "call", "repeated", "rest_bound", "storage_of_worker"]
 
 
 def bound(
@@ -59,7 +59,7 @@ def rest_bound(function: Callable[..., Any], count: int, extra_args: Any) -> tup
     ValueError, TypeError
         When the function takes fewer, or others have no argument.
     """
-    names = list(_user_signature(function).parameters)[:count]
+    names = _first(function, count)
     if len(names) < count:
         raise TypeError(f"{getattr(function, '__name__', function)}() takes {len(names)} arguments, and {count} come")
     given: Any = dict.fromkeys(names) if isinstance(extra_args, dict) else (None,) * count
@@ -73,15 +73,63 @@ def call(function: Callable[..., Any], arguments: dict[str, Any], number: int, *
     These are the parameters Lithops knows: ``storage``, ``id`` (here `number`), ``obj`` with its open ``data_stream``,
     ``ibm_cos`` and ``rabbitmq``. With `reduces` a parameter ``obj`` is one like any other.
     """
+    positional, named = _as_passed(function, _filled(function, arguments, number, reduces=reduces))
+    return function(*positional, **named)
+
+
+def repeated(function: Callable[..., Any], arguments: dict[str, Any], number: int, count: int) -> Callable[..., Any]:
+    """As :func:`call` with `reduces`, for calls that differ in their first arguments: the others are filled in once.
+
+    Parameters
+    ----------
+    function, arguments, number:
+        Of all calls.
+    count:
+        How many arguments are to come. They are for the parameters that :func:`rest_bound` leaves out: the first that
+        Lithops does not inject, wherever it injects its own.
+
+    Returns
+    -------
+    Callable
+        Takes `count` values, and gives what `function` does.
+    """
+    later = _first(function, count)
+    data = _filled(function, {**arguments, **dict.fromkeys(later)}, number, reduces=True)
+    names = list(inspect.signature(function).parameters)
+    leading = names[: names.index(later[-1]) + 1]
+    begin = [data.pop(name) for name in leading]
+    places = [leading.index(name) for name in later]
+    positional, named = _as_passed(function, data)
+
+    def called(*values: Any) -> Any:
+        for place, value in zip(places, values, strict=True):
+            begin[place] = value
+        return function(*begin, *positional, **named)
+
+    return called
+
+
+def _first(function: Callable[..., Any], count: int) -> list[str]:
+    """The names of the first `count` parameters that Lithops does not inject."""
+    return list(_user_signature(function).parameters)[:count]
+
+
+def _filled(function: Callable[..., Any], arguments: dict[str, Any], number: int, *, reduces: bool) -> dict[str, Any]:
+    """Arguments by name, with what the function asks for."""
     runner = _Caller(number)
     data = dict(arguments)
     if not reduces and is_object_processing_function(function):
         runner._load_object(data)
     runner._fill_optional_args(function, data)
+    return data
+
+
+def _as_passed(function: Callable[..., Any], data: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by name as those to pass by position, and the others."""
     positional, named = _prepare_args(function, data)
     parameters = inspect.signature(function).parameters.values()
     unnamed = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]  # those of len, for one
-    return function(*[named.pop(name) for name in unnamed if name in named], *positional, **named)
+    return [*(named.pop(name) for name in unnamed if name in named), *positional], named
 
 
 class _Caller(JobRunner):  # type: ignore[misc]

@@ -9,7 +9,8 @@ __all__ = ["Attempts", "Launch"]
 
 # When a task is taken for a straggler. Backups start when a stage is close to its end (Dean and Ghemawat, "MapReduce",
 # OSDI 2004, section 3.6); how close, and how slow is too slow, are ours, near to what Spark had up to version 3
-# (spark.speculation.quantile 0.75, spark.speculation.multiplier 1.5).
+# (spark.speculation.quantile 0.75, spark.speculation.multiplier 1.5). Of two or three tasks all but one are enough,
+# though that is less than the share.
 _DONE_SHARE = 0.75
 _TIMES_MEDIAN = 2.0
 _LEAST_S = 1.0
@@ -28,6 +29,7 @@ class _Task:
     launched: int = 0
     running: dict[int, float | None] = field(default_factory=dict)  # attempt -> when it began, once known
     failures: int = 0
+    raised: bool = False
     counts: int | None = None
     has_backup: bool = False
 
@@ -95,14 +97,26 @@ class Attempts:
         task.failures += 1
         if task.counts is not None or task.running:
             return []
-        if task.failures > self._retries:
+        if task.raised or task.failures > self._retries:
             return None
         self.retried += 1
         return [self._launch(launch.task)]
 
+    def raised(self, launch: Launch) -> list[Launch] | None:
+        """An attempt ended with an error, which a new one would meet as well, so that none is started.
+
+        Gives nothing to start, or ``None`` when the stage has failed by it: not while another attempt of the task runs,
+        whose success makes the error one of this attempt alone.
+        """
+        task = self._tasks[launch.task]
+        task.running.pop(launch.attempt, None)
+        task.raised = True
+        return [] if task.counts is not None or task.running else None
+
     def stragglers(self, now: float) -> list[Launch]:
         """Backups to start, near the end of the stage, for tasks that take much longer than the others did."""
-        if not self._backups or not self._seconds or self.done < _DONE_SHARE * len(self._tasks):
+        tasks = len(self._tasks)
+        if not self._backups or not self._seconds or self.done < min(_DONE_SHARE * tasks, tasks - 1):
             return []
         limit = max(_LEAST_S, _TIMES_MEDIAN * statistics.median(self._seconds))
         slow = [

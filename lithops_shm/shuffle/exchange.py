@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -16,19 +17,20 @@ from lithops_shm.shuffle import ranges
 from lithops_shm.shuffle.frames import Encoding, dump_frames, load_frames
 from lithops_shm.shuffle.gather import Gatherer, gather
 from lithops_shm.shuffle.keys import check_keys
-from lithops_shm.shuffle.manifest import Manifest, MapOutput, Piece, plan
+from lithops_shm.shuffle.manifest import Manifest, MapOutput, Piece
 from lithops_shm.shuffle.media.objects import ObjectStore
 from lithops_shm.shuffle.order import sort_indices
 from lithops_shm.shuffle.partition import bucket_order, bucket_positions, buckets_by_function, buckets_by_hash
+from lithops_shm.shuffle.planning import plan
 from lithops_shm.shuffle.refine import Indices
+from lithops_shm.shuffle.schemas import conformed
 from lithops_shm.shuffle.spec import Shuffle
 from lithops_shm.store import InPlace
 
 __all__ = ["Exchange", "ManifestRef"]
 
 # Where the number of partitions is left to us, rows are cut finer, and neighbours joined when sizes are known.
-_BUCKETS_IN_MEMORY = 256
-_BUCKETS_IN_OBJECTS = 64
+_BUCKETS = 256
 # Sampled keys of one mapper, per partition: with so many a range is off by 1/16 at each end in the worst case.
 _SAMPLES_PER_PARTITION = 16
 _SAMPLES = 1024
@@ -84,7 +86,8 @@ class Exchange:
         Parameters
         ----------
         mapper, attempt:
-            Numbers from 0. Attempts write objects of their own, so that none can spoil another's.
+            Numbers from 0. Attempts write objects of their own, so that none can spoil another's; so do two runs of one
+            attempt, as of a call that was delivered twice.
         table:
             Its rows; ``None`` for none.
         library:
@@ -96,7 +99,7 @@ class Exchange:
             When the key is missing, or of a type that cannot be hashed or compared.
         StoreFullError, ShuffleStorageError
         """
-        key = f"{self._prefix}/map/{mapper:05}-{attempt}"
+        key = f"{self._prefix}/map/{mapper:05}-{attempt}-{secrets.token_hex(4)}"
         if table is None or not table.num_rows:
             schema = None if table is None else table.schema
             nothing = np.zeros(1, np.int64)
@@ -135,7 +138,7 @@ class Exchange:
         )
 
     def plan(self, shuffle_id: str, outputs: Sequence[MapOutput], mappers: int, slots: int = 1) -> Manifest:
-        """Join the outputs that count; see :func:`~lithops_shm.shuffle.manifest.plan`."""
+        """Join the outputs that count; see :func:`~lithops_shm.shuffle.planning.plan`."""
         shuffle = self._shuffle
         partitions = shuffle.partitions or (self._buckets if callable(shuffle.kind) else None)
         return plan(shuffle_id, outputs, mappers, by=shuffle.columns, partitions=partitions, slots=slots)
@@ -188,7 +191,7 @@ class Exchange:
         if not runs:
             return _empty(manifest)
         table = pa.concat_tables(runs)
-        if not self._shuffle.sort or len(runs) == 1:
+        if not self._shuffle.sort or (len(runs) == 1 and self._is_sorted(manifest, partition)):
             return table
         order = sort_indices(table, self._shuffle.columns)
         made = None if make is None else make(Gatherer(table).at(order))
@@ -198,7 +201,8 @@ class Exchange:
         """The rows of a partition as tables of about `batch_bytes` bytes each, in the order :meth:`read` has.
 
         In shared memory no more than one is held at a time. From other stores unsorted rows come mapper by mapper, and
-        sorted ones are all fetched first.
+        sorted ones are all fetched first. Hashed rows that are to be sorted are held all at once where the number of
+        partitions, and so their size, was chosen by us.
         """
         if not self._shuffle.sort:
             for run in self.runs(manifest, partition):
@@ -207,9 +211,9 @@ class Exchange:
         by = self._shuffle.columns
         runs = list(self.runs(manifest, partition))
         count = -(-sum(run.nbytes for run in runs) // batch_bytes)
-        if count <= 1 or len(runs) == 1:
-            for run in runs if len(runs) == 1 else [self.read(manifest, partition)]:
-                yield from _sliced(run, batch_bytes)
+        if count <= 1 or len(runs) == 1 or not self._is_sorted(manifest, partition):
+            del runs
+            yield from _sliced(self.read(manifest, partition), batch_bytes)
             return
         bounds = ranges.bounds([ranges.sample(run, by, _SAMPLES_PER_PARTITION * count) for run in runs], by, count)
         cuts = [[0, *ranges.cut(run, by, bounds), run.num_rows] for run in runs]
@@ -234,11 +238,13 @@ class Exchange:
         self._segments.clear()
         self._manifest = None
 
+    def _is_sorted(self, manifest: Manifest, partition: int) -> bool:
+        """Whether what each mapper has for a partition is, if the shuffle sorts: all of it by range, else by bucket."""
+        return self._shuffle.kind == "range" or manifest.joined(partition) <= 1
+
     @property
     def _buckets(self) -> int:
-        if self._shuffle.partitions is not None:
-            return self._shuffle.partitions
-        return _BUCKETS_IN_MEMORY if self._objects.maps else _BUCKETS_IN_OBJECTS
+        return self._shuffle.partitions or _BUCKETS
 
     @property
     def _samples(self) -> int:
@@ -282,7 +288,7 @@ class Exchange:
         find = self._mapped if self._objects.maps else self._fetched
         for run in find(manifest, partition):
             if run.num_rows:
-                yield _conformed(run, manifest)
+                yield conformed(run, manifest.schema)
 
     def let_go(self, manifest: Manifest, partition: int) -> None:
         """Unmap the segments that only partitions before this one read; to be read in order, which costs less."""
@@ -307,7 +313,8 @@ class Exchange:
                 assert piece.offsets is not None
                 assert piece.checksums is not None
                 table = pa.concat_tables(load_frames(data, piece.offsets, piece.checksums, piece.key))
-                yield self._rows_of(_Segment(table), piece, piece.start, keys)
+                # Parquet has fewer types than Arrow, and bounds are compared in those of the mappers.
+                yield self._rows_of(_Segment(conformed(table, manifest.schema)), piece, piece.start, keys)
 
     def _range(self, manifest: Manifest, partition: int) -> ranges.Range | None:
         """The keys of a partition, if partitions are ranges."""
@@ -365,20 +372,6 @@ def _sliced(table: pa.Table, nbytes: int) -> Iterator[pa.Table]:
     step = max(1, table.num_rows * nbytes // max(1, table.nbytes))
     for start in range(0, table.num_rows, step):
         yield table.slice(start, step)
-
-
-def _conformed(table: pa.Table, manifest: Manifest) -> pa.Table:
-    """In the schema all mappers share; only columns that are all null have another type, and casting those is free."""
-    schema = manifest.schema
-    if schema is None or table.schema.equals(schema, check_metadata=True):
-        return table
-    if table.schema.types != schema.types:
-        order = [table.schema.get_field_index(name) for name in schema.names]
-        table = table.select(order) if -1 not in order else table
-        table = table.cast(schema)
-    elif table.schema.names != schema.names:
-        table = table.select(schema.names)
-    return pa.Table.from_arrays(table.columns, schema=schema)
 
 
 def _empty(manifest: Manifest) -> pa.Table:

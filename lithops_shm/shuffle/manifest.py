@@ -1,4 +1,4 @@
-"""What mappers left and which of it counts: their outputs, joined into the manifest that readers trust. No I/O.
+"""What mappers left, and the manifest that readers trust, as bytes and as what a partition reads of it. No I/O.
 
 A mapper's rows lie in the order of their buckets, or of their keys. `positions` are the rows at which they may be cut:
 where buckets begin, or where sampled keys lie. The manifest says which of these cuts separate the partitions.
@@ -7,23 +7,17 @@ where buckets begin, or where sampled keys lie. The manifest says which of these
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from lithops_shm.errors import IncompleteShuffleError, SchemaMismatchError
-from lithops_shm.shuffle import ranges
-
-__all__ = ["Manifest", "MapOutput", "Piece", "plan"]
+__all__ = ["Manifest", "MapOutput", "Piece", "Readers"]
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
-
-# Partitions of chosen number are about so large, which two workers hold and sort at once in the memory of any machine.
-PARTITION_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +131,10 @@ class Manifest:
                     found.append(Piece(output.mapper, key, low - begin, high - begin, begun, ends, offsets, checksums))
         return found
 
+    def joined(self, partition: int) -> int:
+        """How many buckets, or stretches between sampled rows, a partition is of, in the mapper that has most."""
+        return max((int(np.diff(cuts[partition]).item()) for cuts in self.cuts), default=0)
+
     @cached_property
     def _begins(self) -> list[list[int]]:
         """As the outputs have them, in numbers of Python's, which are read one by one."""
@@ -216,141 +214,21 @@ class Manifest:
         return cls(head["shuffle"], head["partitions"], outputs, cuts, bounds, schema, head["library"])
 
 
-def plan(
-    shuffle: str,
-    outputs: Sequence[MapOutput],
-    mappers: int,
-    *,
-    by: tuple[str, ...],
-    partitions: int | None,
-    slots: int = 1,
-) -> Manifest:
-    """Join the outputs that count, one of each mapper, and decide where partitions begin.
+class Readers:
+    """Which partitions are still to read which objects."""
 
-    Parameters
-    ----------
-    shuffle:
-        Its id.
-    outputs:
-        In any order.
-    mappers:
-        How many there must be.
-    by:
-        The key columns, for ranges.
-    partitions:
-        How many; ``None``: by the size of the data.
-    slots:
-        How many reducers run at once. Where the number is ours it is a multiple of this, or some would be idle while
-        the last few run.
+    def __init__(self, manifest: Manifest) -> None:
+        self._readers = manifest.readers()
 
-    Raises
-    ------
-    IncompleteShuffleError
-        When a mapper is missing, or there twice.
-    SchemaMismatchError
-        When two disagree on a column; a column that is all null agrees with any.
-    """
-    ordered = tuple(sorted(outputs, key=lambda output: output.mapper))
-    numbers = [output.mapper for output in ordered]
-    if numbers != list(range(mappers)):
-        odd = [number for number in range(mappers) if numbers.count(number) != 1] or numbers
-        raise IncompleteShuffleError(shuffle, odd)
-    library = next((output.library for output in ordered if output.schema is not None), "arrow")
-    schema = None if library == "pairs" else common_schema(ordered)
-    if partitions is None:
-        nbytes = sum(output.nbytes for output in ordered)
-        partitions = slots * max(1, -(-nbytes // (slots * PARTITION_BYTES)))
-    bounds = None
-    sampled = [output for output in ordered if output.samples is not None]
-    if sampled:
-        if library == "pairs":  # their keys are compared, whatever else they hold
-            common_schema(replace(each, schema=each.samples.schema) for each in ordered if each.samples is not None)
-        bounds, places = ranges.divide([_promoted(each.samples, schema) for each in sampled], by, partitions)
-        inside = {output.mapper: each.tolist() for output, each in zip(sampled, places, strict=True)}
-        cuts = tuple(_range_cuts(output, inside.get(output.mapper, []), partitions) for output in ordered)
-    else:
-        cuts = _bucket_cuts(ordered, partitions)
-    return Manifest(shuffle, partitions, ordered, cuts, bounds, schema, library)
-
-
-def common_schema(outputs: Iterable[MapOutput]) -> pa.Schema | None:
-    """The schema all outputs share, in which a column that is all null takes the type it has elsewhere."""
-    first: MapOutput | None = None
-    found: dict[str, tuple[pa.Field, int]] = {}
-    for output in outputs:
-        if output.schema is None:
-            continue
-        if first is None:
-            first = output
-            found = {field.name: (field, output.mapper) for field in output.schema}
-            continue
-        assert first.schema is not None
-        for name in [*first.schema.names, *(each for each in output.schema.names if each not in found)]:
-            mine = output.schema.field(name).type if name in output.schema.names else None
-            if name not in found:
-                raise SchemaMismatchError(output.mapper, name, str(mine), first.mapper, "no column")
-            field, mapper = found[name]
-            if mine is None:
-                raise SchemaMismatchError(output.mapper, name, "no column", mapper, str(field.type))
-            if pa.types.is_null(field.type) and not pa.types.is_null(mine):
-                found[name] = (output.schema.field(name), output.mapper)
-            elif mine != field.type and not pa.types.is_null(mine):
-                raise SchemaMismatchError(output.mapper, name, str(mine), mapper, str(field.type))
-    if first is None or first.schema is None:
-        return None
-    if len(found) < len(first.schema):
-        return first.schema  # columns of one name: alike by the comparison above, as far as names tell
-    fields = [found[name][0].with_nullable(True) for name in first.schema.names]
-    return pa.schema(fields, first.schema.metadata)
-
-
-def _promoted(samples: pa.Table, schema: pa.Schema | None) -> pa.Table:
-    """Sampled keys in the types all mappers share."""
-    if schema is None:
-        return samples
-    for index, field in enumerate(samples.schema):
-        if pa.types.is_null(field.type) and field.name in schema.names:
-            column = samples.column(index).cast(schema.field(field.name).type)
-            samples = samples.set_column(index, field.name, column)
-    return samples
-
-
-def _range_cuts(output: MapOutput, places: list[int], partitions: int) -> Positions:
-    """Between which sampled rows each range lies: from the last one before its least key to the first one after.
-
-    `places` are where in the sample the ranges begin, but for the first.
-    """
-    if output.samples is None or not output.rows:
-        return np.zeros((partitions, 2), np.int64)
-    last = len(output.positions) - 1
-    edges = np.full(partitions + 1, last, np.int64)
-    edges[0] = 0
-    edges[1 : len(places) + 1] = places
-    starts, stops = edges[:-1], edges[1:]
-    # A range without a sample may still have rows between two; none before the first sample or after the last, which
-    # are the first and the last row.
-    empty = (starts == stops) & ((starts == 0) | (starts == last))
-    cuts = np.stack([np.maximum(starts - 1, 0), stops], axis=1)
-    cuts[empty] = 0
-    return cuts
-
-
-def _bucket_cuts(outputs: Sequence[MapOutput], partitions: int) -> tuple[Positions, ...]:
-    """Neighbouring buckets joined into partitions of about the same size."""
-    buckets = max((len(output.positions) - 1 for output in outputs), default=partitions)
-    if buckets <= partitions:
-        edges = np.minimum(np.arange(partitions + 1), buckets)
-    else:
-        sizes = np.zeros(buckets, np.int64)
-        for output in outputs:
-            if len(output.positions) == buckets + 1:
-                sizes += np.diff(output.positions)
-        ends = np.cumsum(sizes)
-        targets = ends[-1] * np.arange(1, partitions) / partitions
-        inner = np.searchsorted(ends, targets, side="left") + 1
-        edges = np.maximum.accumulate(np.concatenate([[0], inner, [buckets]]))
-    cuts = np.stack([edges[:-1], edges[1:]], axis=1).astype(np.int64)
-    return tuple(cuts if len(output.positions) > 1 else np.zeros((partitions, 2), np.int64) for output in outputs)
+    def done(self, partition: int) -> list[str]:
+        """A partition has been read; gives the objects that nobody will read any longer."""
+        found = []
+        for key, partitions in self._readers.items():
+            if partition in partitions:
+                partitions.discard(partition)
+                if not partitions:
+                    found.append(key)
+        return found
 
 
 def _lists(arrays: Sequence[Positions | None]) -> pa.Array:

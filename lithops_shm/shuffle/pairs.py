@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -22,8 +23,11 @@ _VALUE = "value"
 
 # Python types with an Arrow type that gives back the very same values.
 _EXACT = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.large_string(), bytes: pa.large_binary()}
-# Of these, tuples and None, keys may be made; written as Python literals they are the same in every process.
+# Of these, tuples and None, keys may be made; written as Python literals they are the same in every process. What is
+# no number has no literal of its own, and gets that of what cannot be a key.
 _KEY_PARTS = (bool, int, float, str, bytes, type(None))
+_NAN = "..."
+_INFINITY = "1e999"
 _ENCODING = b"encoding"
 _COMBINE_AT = 1024
 
@@ -40,7 +44,7 @@ def of_tables(shuffle: Shuffle) -> Shuffle:
 def collect(
     result: Any, mapper: int, combiner: Callable[[Any, list[Any]], Any] | None, *, ranges: bool = False
 ) -> pa.Table | None:
-    """The pairs a map function yielded as a table, equal keys beside each other.
+    """The pairs a map function yielded as a table, equal keys beside each other; NaN is equal to NaN.
 
     Parameters
     ----------
@@ -60,6 +64,8 @@ def collect(
             reason = f"mapper {mapper} gave a {type(each).__qualname__}; with Shuffle(by=None) it yields (key, value)"
             raise PartitionerError("pairs", reason)
         key, value = each
+        if type(key) is float or type(key) is tuple:
+            key = _with_one_nan(key)
         try:
             values = groups.setdefault(key, [])
         except TypeError:
@@ -84,7 +90,7 @@ def collect(
 
 
 def grouped(tables: Iterable[pa.Table], *, in_order: bool) -> dict[Any, list[Any]]:
-    """The values of each key, in the order of mappers; keys ascending if `in_order`.
+    """The values of each key, in the order of mappers; keys ascending if `in_order`, NaN last.
 
     Raises
     ------
@@ -101,21 +107,21 @@ def grouped(tables: Iterable[pa.Table], *, in_order: bool) -> dict[Any, list[Any
     if not in_order:
         return groups
     try:
-        return {key: groups[key] for key in sorted(groups)}
+        return {key: groups[key] for key in sorted(groups, key=_rank if any(map(_has_nan, groups)) else None)}
     except TypeError as error:
         raise PartitionerError("key", f"the keys cannot be put in order: {error}; use sort=False") from None
 
 
 def keys_of(table: pa.Table) -> list[Any]:
-    """The keys of a table of pairs, as they were."""
+    """The keys of a table of pairs, as they were; those that are NaN are one object, so that they are one key."""
     column = table.column(_KEY)
     if _encodings(table)[0] == "exact":
         plain: list[Any] = column.to_pylist()
-        return plain
+        return list(map(_with_one_nan, plain)) if pa.types.is_floating(column.type) else plain
     dictionary = column.combine_chunks().dictionary_encode()
     if isinstance(dictionary, pa.ChunkedArray):
         dictionary = dictionary.combine_chunks()
-    known = [ast.literal_eval(text) for text in dictionary.dictionary.to_pylist()]
+    known = [_without_ellipsis(ast.literal_eval(text)) for text in dictionary.dictionary.to_pylist()]
     return [known[index] for index in dictionary.indices.to_pylist()]
 
 
@@ -173,10 +179,46 @@ def _encode_keys(keys: list[Any]) -> tuple[pa.Array, str]:
                 f"{key!r:.100} is a {type(key).__qualname__}; keys are numbers, text, bytes, None, or tuples of them"
             )
             raise PartitionerError("key", reason)
-    return pa.array([repr(key) for key in keys], pa.large_string()), "literal"
+    return pa.array([_literal(key) for key in keys], pa.large_string()), "literal"
 
 
 def _is_literal(key: Any) -> bool:
     if type(key) is tuple:
         return all(map(_is_literal, key))
-    return type(key) in _KEY_PARTS and (type(key) is not float or key - key == 0)
+    return type(key) in _KEY_PARTS
+
+
+def _literal(key: Any) -> str:
+    """A key as text that :func:`ast.literal_eval` reads; see :func:`_without_ellipsis`."""
+    if type(key) is tuple:
+        return f"({''.join(f'{_literal(part)},' for part in key)})"
+    if type(key) is not float or math.isfinite(key):
+        return repr(key)
+    if math.isnan(key):
+        return _NAN
+    return _INFINITY if key > 0 else f"-{_INFINITY}"
+
+
+def _without_ellipsis(key: Any) -> Any:
+    """What the text of a key was read as, with NaN where its sign is."""
+    if type(key) is tuple:
+        return tuple(map(_without_ellipsis, key))
+    return math.nan if key is ... else key
+
+
+def _with_one_nan(key: Any) -> Any:
+    """A key in which every NaN is the same object: others are equal to nothing, and so no key twice."""
+    if type(key) is tuple:
+        return tuple(map(_with_one_nan, key))
+    return math.nan if type(key) is float and key != key else key
+
+
+def _has_nan(key: Any) -> bool:
+    return any(map(_has_nan, key)) if type(key) is tuple else key is math.nan
+
+
+def _rank(key: Any) -> tuple[Any, bool]:
+    """What keys are sorted by, so that NaN comes after all numbers; keys that cannot be compared still cannot."""
+    if type(key) is tuple:
+        return tuple(map(_rank, key)), False
+    return (math.inf, True) if key is math.nan else (key, False)

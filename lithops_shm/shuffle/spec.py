@@ -26,7 +26,8 @@ class Shuffle:
         The key: a column or several. ``None``: the map function yields ``(key, value)`` pairs, and the reduce function
         is called as ``reduce(key, values)`` for each key; its partition's result is the list of ``(key, result)``.
     partitions:
-        How many, and so how many reducers. ``None``: chosen by the data's size, at least one a worker.
+        How many, and so how many reducers. ``None``: chosen by the data's size, in small shuffles one a worker; with a
+        function as `kind`, which has to know it before, 256.
     kind:
         ``"hash"``: equal keys meet, in no particular partition. ``"range"``: partitions hold ascending ranges of keys,
         about equally large. Or a function ``(keys, partitions) -> numbers``, given an Arrow table of the key columns

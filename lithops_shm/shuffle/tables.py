@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from lithops_shm.errors import PartitionerError
+from lithops_shm.shuffle.schemas import common_schema, conformed
 
-__all__ = ["as_asked", "as_table", "is_table", "tables_of"]
+__all__ = ["as_asked", "as_table", "is_table", "joined", "tables_of"]
 
 
 def is_table(obj: Any) -> bool:
@@ -38,6 +39,24 @@ def tables_of(result: Any, mapper: int) -> Iterator[tuple[pa.Table, str]]:
         if not is_table(each):
             raise _refused(each, mapper)
         yield as_table(each)
+
+
+def joined(tables: Sequence[pa.Table], mapper: int) -> pa.Table:
+    """Tables of one mapper as one, their columns in the order of the first; rows are not copied.
+
+    They have to agree as much as those of different mappers: not on the order of columns, and not on the type of one
+    that is all null.
+
+    Raises
+    ------
+    SchemaMismatchError
+        When two disagree on a column.
+    """
+    first = tables[0].schema
+    if all(table.schema.equals(first) for table in tables):
+        return pa.concat_tables(tables)
+    schema = common_schema((mapper, table.schema) for table in tables)
+    return pa.concat_tables([conformed(table, schema) for table in tables])
 
 
 def as_table(obj: Any) -> tuple[pa.Table, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lithops_shm.shuffle.manifest import PARTITION_BYTES
+from lithops_shm.shuffle.planning import PARTITION_BYTES
 from lithops_shm.shuffle.spec import Shuffle
 from seer_integration.errors import PlanError
 from seer_integration.operations import (

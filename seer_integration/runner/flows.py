@@ -9,7 +9,7 @@ from dataclasses import replace
 from lithops_shm.shuffle import pairs
 from lithops_shm.shuffle.exchange import Exchange, ManifestRef
 from lithops_shm.shuffle.frames import Encoding
-from lithops_shm.shuffle.manifest import Manifest, MapOutput
+from lithops_shm.shuffle.manifest import Manifest, MapOutput, Readers
 from lithops_shm.shuffle.media import ObjectStore
 from lithops_shm.shuffle.spec import Shuffle
 from seer_integration.datasets.places import location_of
@@ -52,7 +52,7 @@ class Exchanges:
         ]
         self._written: list[dict[int, list[MapOutput]]] = [{} for _ in plan.edges]
         self._opened: dict[int, tuple[ManifestRef, Manifest]] = {}
-        self._readers: dict[int, dict[str, set[int]]] = {}
+        self._readers: dict[int, Readers] = {}
         self._lock = threading.Lock()
 
     def outputs_of(self, stage: StagePlan) -> dict[int, EdgeOut]:
@@ -83,7 +83,7 @@ class Exchanges:
             manifest = exchange.plan(self._prefix_of(edge), numbered, len(numbered), self._slots)
             ref = exchange.commit(manifest)
             self._opened[edge] = ref, manifest
-            self._readers[edge] = {key: set(partitions) for key, partitions in manifest.readers().items()}
+            self._readers[edge] = Readers(manifest)
             id_ = self._prefix_of(edge)
             found.append(EdgeIn(id_, self._edges[edge].shuffle, id_, ref, self._edges[edge].schema))
         return tuple(found), self._opened[edges[0]][1].partitions
@@ -91,11 +91,9 @@ class Exchanges:
     def was_read(self, edges: Sequence[int], partition: int) -> None:
         """A task has ended that took a partition of each edge: what only it needed goes."""
         for edge in edges:
-            readers = self._readers[edge]
-            for key in [key for key, partitions in readers.items() if partition in partitions]:
-                readers[key].discard(partition)
-                if not readers[key]:
-                    self._exchanges[edge].release([key])
+            doomed = self._readers[edge].done(partition)
+            if doomed:
+                self._exchanges[edge].release(doomed)
 
     def ended(self, edges: Sequence[int]) -> None:
         """All partitions have been read."""

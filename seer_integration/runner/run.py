@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from lithops_shm.errors import ShmError
+from lithops_shm.executor.progress import Progress
 from lithops_shm.executor.siblings import sibling
 from lithops_shm.executor.stage import CancelledError, Stage
 from lithops_shm.shuffle.attempts import Attempts
@@ -36,7 +37,6 @@ from seer_integration.planner.plan import (
 )
 from seer_integration.planner.readings import split
 from seer_integration.runner.flows import STRIDE, Exchanges, KeptParts, sinks_of
-from seer_integration.runner.progress import Progress
 from seer_integration.runner.summary import JobSummary, StageSummary
 from seer_integration.runner.tasks import kept_table, task_of
 from seer_integration.runner.work import EdgeIn, Given, KeptPart, Scanned, TaskReport, Work

@@ -289,9 +289,39 @@ def late():
         "left": left(executor),
     }
 
+def failing_backup(stage, original_fails):
+    # Of two tasks the second is slow; its backup fails, and then it ends itself.
+    name = f"{stage}-{original_fails}"
+    def task(number):
+        if number == 1:
+            if first_time(f"original-{name}"):
+                eventually(lambda: os.path.exists(f"failed-{name}"))
+                time.sleep(1)  # until that has been told
+                if original_fails:
+                    raise OSError("of the original")
+            else:
+                open(f"failed-{name}", "w").close()
+                raise ValueError("of the backup")
+    def mapper(n):
+        if stage == "map":
+            task(n)
+        return pa.table({"k": [0, 1]})
+    def reducer(table, id):
+        if stage == "reduce":
+            task(id)
+        return table.num_rows
+    job = executor.map_reduce(mapper, range(2), reducer, shuffle=Shuffle(by="k", kind="range", partitions=2))
+    try:
+        return sum(job.get_result()), job.summary.backups, left(executor)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}", left(executor)
+
+def failing_backups():
+    return [failing_backup("map", False), failing_backup("reduce", False), failing_backup("map", True)]
+
 if __name__ == "__main__":
     executor = shm.FunctionExecutor(log_level=None)
-    ask([too_many_deaths, backed_up, not_backed_up, slow_reducer, late])
+    ask([too_many_deaths, backed_up, not_backed_up, slow_reducer, late, failing_backups])
 """
 )
 
@@ -321,6 +351,7 @@ def test_deaths_without_end_and_slow_attempts(run: Callable[..., str], more_sett
         "backed up": True,
         "left": [],
     }
+    assert answers["failing_backups"] == [[4, 1, []], [4, 1, []], ["ValueError: of the backup", []]]
 
 
 SPILLING = (

@@ -235,6 +235,25 @@ def one_key():
     shuffle = Shuffle(by="k", kind=KIND, partitions=4)
     return sorted(executor.map_reduce(same, range(3), rows, shuffle=shuffle).get_result())
 
+def tables_that_differ_harmlessly():
+    def parts(n):
+        yield pd.DataFrame({"k": [1, 2], "name": [None, None]})
+        yield pd.DataFrame({"name": ["a", "b"], "k": [3, 4]})
+        yield pd.DataFrame({"name": [None, "c"], "k": [4, 5]})
+    job = executor.map_reduce(parts, range(2), whole, shuffle=Shuffle(by="k", kind=KIND, partitions=2, sort=True))
+    rows = pa.concat_tables([table for _, table in job.get_result()]).sort_by("k").to_pydict()
+    return rows["k"], sorted(str(name) for name in rows["name"])
+
+def tables_that_differ():
+    def parts(n):
+        yield pa.table({"k": [1], "v": [None]})
+        yield pa.table({"k": [1], "v": [1]})
+        yield pa.table({"k": [1], "v": ["a"]})
+    try:
+        executor.map_reduce(parts, [0], rows, shuffle=Shuffle(by="k", kind=KIND, partitions=2)).get_result()
+    except ShmError as error:
+        return type(error).__name__, str(error).partition(":")[0]
+
 def no_mappers():
     return executor.map_reduce(give, [], rows, shuffle=Shuffle(by="k", kind=KIND, partitions=2)).get_result()
 
@@ -278,7 +297,7 @@ if __name__ == "__main__":
     KIND = sys.argv[1]
     executor = shm.FunctionExecutor(log_level=None)
     ask([several_tables, nothing_but_three_mappers, mappers_without_a_table, no_rows_at_all, empty_tables, one_row,
-         one_key, no_mappers, kinds_of_keys, by_a_named_index])
+         one_key, no_mappers, kinds_of_keys, by_a_named_index, tables_that_differ_harmlessly, tables_that_differ])
 """
 )
 
@@ -302,6 +321,11 @@ def test_few_rows_many_tables_and_all_types(run: Callable[..., str], kind: str) 
         "one_row": [0, 0, 0, 1],
         "no_mappers": [0, 0],
         "by_a_named_index": 6000,
+        "tables_that_differ_harmlessly": [
+            [1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 5, 5],
+            ["None"] * 6 + ["a", "a", "b", "b", "c", "c"],
+        ],
+        "tables_that_differ": ["SchemaMismatchError", "mapper 0 gives column 'v' as large_string, mapper 0 as int64"],
     }
 
 
@@ -370,6 +394,19 @@ def tuples_in_order():
     job = executor.map_reduce(several, range(2), total, shuffle=Shuffle(sort=True, partitions=2))
     return [[each[0] for each in found] for found in job.get_result()]
 
+def no_number():
+    answers = []
+    for kind, sort, partitions in [("hash", True, 1), ("range", True, 2), ("hash", False, 2)]:
+        def several(n):
+            for number in range(4):
+                yield float(number), n
+                yield float("nan"), n
+        job = executor.map_reduce(several, range(2), total,
+            shuffle=Shuffle(kind=kind, sort=sort, partitions=partitions))
+        found = [(str(key), result) for each in job.get_result() for key, result in each]
+        answers.append(found if sort else sorted(found))
+    return answers
+
 def values_of_all_sorts():
     values = [1, "text", None, [1, 2], np.arange(3), pd.DataFrame({"x": [1]}), {"a"}, 2**70, b"", math.inf]
     def one_of_each(n):
@@ -413,8 +450,8 @@ def no_pairs():
 
 if __name__ == "__main__":
     executor = shm.FunctionExecutor(log_level=None)
-    ask([counted, in_the_order_of_mappers, keys_of_all_sorts, tuples_in_order, values_of_all_sorts, combined_many_times,
-         word_count_of_tables, of_tables_in_parts, no_pairs])
+    ask([counted, in_the_order_of_mappers, keys_of_all_sorts, tuples_in_order, no_number, values_of_all_sorts,
+         combined_many_times, word_count_of_tables, of_tables_in_parts, no_pairs])
 """
 )
 
@@ -433,6 +470,7 @@ def test_pairs_and_combiners(run: Callable[..., str]) -> None:
     keys = [list(each) for each in itertools.product(range(3), ("even", "odd"))]
     assert sorted(itertools.chain(*answers["tuples_in_order"])) == keys
     assert all(each == sorted(each) for each in answers["tuples_in_order"])
+    assert answers["no_number"] == [[["0.0", 1], ["1.0", 1], ["2.0", 1], ["3.0", 1], ["nan", 4]]] * 3
     assert answers["values_of_all_sorts"] == [True] * 10
     assert answers["combined_many_times"] == [[[["one", 30_000], ["other", 15]]], 6, 30_003]
     assert answers["word_count_of_tables"] == [True, 48, 72]
@@ -467,6 +505,23 @@ def arguments_of_pairs():
         return sum(values) + offset
     return sorted(itertools.chain(*executor.map_reduce(several, range(4), added, extra_args=(10,),
         extra_args_reduce=(1000,), shuffle=Shuffle(partitions=2)).get_result()))
+
+def pairs_with_everything():
+    def several(n):
+        yield n % 3, n
+        yield (n % 3, math.nan), n
+    def at_the_end(key, values, offset, storage, id):
+        return sum(values) + offset, id, storage.bucket != ""
+    def at_the_beginning(storage, id, key, values, offset=5):
+        return sum(values) + offset, id, storage.bucket != ""
+    answers = []
+    for reducer, extra in ((at_the_end, (1000,)), (at_the_end, {"offset": 7}), (at_the_beginning, None)):
+        found = executor.map_reduce(several, range(6), reducer, extra_args_reduce=extra,
+            shuffle=Shuffle(partitions=2)).get_result()
+        here = all(id == number for number, each in enumerate(found) for _, (_, id, _) in each)
+        stored = all(has for each in found for _, (_, _, has) in each)
+        answers.append([sorted(result for each in found for _, (result, _, _) in each), here, stored])
+    return answers
 
 def large_arguments():
     numbers = np.arange(500_000.0)
@@ -552,8 +607,8 @@ def views():
 
 if __name__ == "__main__":
     executor = shm.FunctionExecutor(log_level=None)
-    ask([arguments, arguments_by_name, arguments_of_pairs, large_arguments, whole_objects, parts_of_objects,
-         large_results, views])
+    ask([arguments, arguments_by_name, arguments_of_pairs, pairs_with_everything, large_arguments, whole_objects,
+         parts_of_objects, large_results, views])
 """
 )
 
@@ -563,6 +618,10 @@ def test_arguments_objects_and_views(run: Callable[..., str]) -> None:
     assert answers["arguments"] == [[0, True, [121]], [1, True, [144]], [2, True, [169]]]
     assert answers["arguments_by_name"] == [[0, True, [8]], [1, True, [13]]]
     assert answers["arguments_of_pairs"] == [[0, 1020], [1, 1040]]
+    sums = [3, 3, 5, 5, 7, 7]
+    assert answers["pairs_with_everything"] == [
+        [[offset + each for each in sums], True, True] for offset in (1000, 7, 5)
+    ]
     results, total = answers["large_arguments"]
     assert results == [[total, 0]]
     counts = [[10 * key, 300] for key in range(10)]
@@ -1021,9 +1080,9 @@ if __name__ == "__main__":
         print("ready", flush=True)
         sys.exit()
     threading.Thread(target=say_when_it_waits, args=(threading.get_ident(),)).start()
-    if how == "interrupted":
+    if how.startswith("interrupted"):
         try:
-            executor.get_result(job)
+            executor.get_result(job) if how == "interrupted" else job.get_result()
         except KeyboardInterrupt:
             print(json.dumps([job.done, what_is_left(), afterwards()]), flush=True)
     else:
@@ -1038,8 +1097,11 @@ def test_a_shuffle_is_cancelled(run: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("stage", ["map", "reduce"])
-def test_an_interrupted_wait_ends_the_shuffle(start: Callable[..., "subprocess.Popen[str]"], stage: str) -> None:
-    process = start(ENDS, "interrupted", stage)
+@pytest.mark.parametrize("how", ["interrupted", "interrupted, without the executor"])
+def test_an_interrupted_wait_ends_the_shuffle(
+    start: Callable[..., "subprocess.Popen[str]"], how: str, stage: str
+) -> None:
+    process = start(ENDS, how, stage)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None

@@ -110,7 +110,8 @@ class S3Objects:
         count = 0
         with self._told():
             for page in self._pages("list_objects_v2", {"Prefix": prefix}, "ContinuationToken"):
-                keys = [each["Key"] for each in page.get("Contents", [])]
+                # Whatever the server has listed: another's objects are not ours to delete.
+                keys = [each["Key"] for each in page.get("Contents", []) if each["Key"].startswith(prefix)]
                 self._delete(keys)
                 count += len(keys)
             # A server without parts has none to forget.
@@ -193,7 +194,8 @@ class S3Objects:
 
     def _abort_uploads(self, prefix: str) -> None:
         page = self._one(Request("list_multipart_uploads", {"Prefix": prefix})).response
-        doomed = [{"Key": each["Key"], "UploadId": each["UploadId"]} for each in page.get("Uploads") or []]
+        found = [each for each in page.get("Uploads") or [] if each["Key"].startswith(prefix)]
+        doomed = [{"Key": each["Key"], "UploadId": each["UploadId"]} for each in found]
         self._engine.run([Request("abort_multipart_upload", upload) for upload in doomed])
 
     def _pages(self, operation: str, arguments: dict[str, Any], token: str) -> Iterator[Any]:

@@ -1,7 +1,9 @@
 """Attempts of tasks: what is told, and what to do about it."""
 
 import random
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +68,61 @@ def test_a_straggler_gets_one_backup() -> None:
     assert attempts.died(Launch(3, 0)) == []  # the backup still runs
     assert attempts.succeeded(Launch(3, 1), 3.0)
     assert attempts.over
+
+
+@pytest.mark.parametrize("tasks", [2, 3])
+def test_in_a_small_stage_all_but_one_are_enough(tasks: int) -> None:
+    assert straggling(tasks).stragglers(2.1) == [Launch(tasks - 1, 1)]
+
+
+def test_one_task_alone_has_nothing_to_be_compared_with() -> None:
+    assert straggling(1).stragglers(99.0) == []
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_in_a_small_stage_one_done_of_three_is_too_few(done: int) -> None:
+    attempts = Attempts(3, retries=0, backups=True)
+    for launch in attempts.start():
+        attempts.began(launch, 0.0)
+        if launch.task < done:
+            attempts.succeeded(launch, 1.0)
+    assert attempts.stragglers(99.0) == []
+
+
+def test_an_error_ends_the_stage_at_once_where_nothing_else_runs() -> None:
+    attempts = Attempts(2, retries=3, backups=True)
+    first, _ = attempts.start()
+    assert attempts.raised(first) is None
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_error_waits_for_the_other_attempt_whose_success_counts(which: int) -> None:
+    attempts = straggling()
+    both = [Launch(3, 0), *attempts.stragglers(9.0)]
+    assert attempts.raised(both[which]) == []
+    assert not attempts.over
+    assert attempts.succeeded(both[1 - which], 10.0)
+    assert attempts.over
+
+
+@pytest.mark.parametrize("end", [Attempts.raised, Attempts.died])
+def test_an_error_that_waited_counts_when_the_other_fails_too(
+    end: Callable[[Attempts, Launch], list[Launch] | None],
+) -> None:
+    attempts = Attempts(2, retries=3, backups=True)
+    for launch in attempts.start():
+        attempts.began(launch, 0.0)
+    attempts.succeeded(Launch(0, 0), 1.0)
+    (backup,) = attempts.stragglers(9.0)
+    assert attempts.raised(backup) == []
+    assert end(attempts, Launch(1, 0)) is None  # no new attempt either: it would raise the same
+
+
+def test_an_error_does_not_matter_once_another_attempt_counts() -> None:
+    attempts = straggling()
+    (backup,) = attempts.stragglers(9.0)
+    attempts.succeeded(backup, 10.0)
+    assert attempts.raised(Launch(3, 0)) == []
 
 
 def test_backups_can_be_turned_off() -> None:

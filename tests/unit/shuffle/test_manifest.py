@@ -9,7 +9,8 @@ import pytest
 
 from lithops_shm.errors import IncompleteShuffleError, SchemaMismatchError
 from lithops_shm.shuffle import ranges
-from lithops_shm.shuffle.manifest import PARTITION_BYTES, Manifest, MapOutput, plan
+from lithops_shm.shuffle.manifest import Manifest, MapOutput
+from lithops_shm.shuffle.planning import PARTITION_BYTES, plan
 
 SCHEMA = pa.schema([("k", pa.int64()), ("v", pa.large_string())])
 
@@ -43,12 +44,23 @@ class TestBuckets:
     def test_buckets_are_joined_by_size(self) -> None:
         manifest = plan("s", [output(0, [9, 1, 1, 1, 8, 2, 1, 1])], 1, by=("k",), partitions=None, slots=3)
         assert manifest.partitions == 3
-        assert extents(manifest) == [[(0, 0, 9)], [(0, 9, 20)], [(0, 20, 24)]]
+        assert extents(manifest) == [[(0, 0, 9)], [(0, 9, 20)], [(0, 20, 24)]], "the edges that are nearest"
+        assert [manifest.joined(partition) for partition in range(3)] == [1, 4, 3]
+        even = plan("s", [output(0, [60, 60, 1])], 1, by=("k",), partitions=None, slots=2)
+        assert extents(even) == [[(0, 0, 60)], [(0, 60, 121)]]
 
     def test_chosen_partitions_are_of_bounded_size(self) -> None:
         outputs = [output(number, [5] * 256, nbytes=10 * PARTITION_BYTES) for number in range(4)]
         assert plan("s", outputs, 4, by=("k",), partitions=None).partitions == 40
         assert plan("s", outputs, 4, by=("k",), partitions=None, slots=16).partitions == 48, "so that none is idle"
+
+    def test_chosen_partitions_all_have_rows(self) -> None:
+        few = [output(0, [0] * 100 + [3] + [0] * 100 + [4] + [0] * 54)]
+        assert extents(plan("s", few, 1, by=("k",), partitions=None, slots=1000)) == [[(0, 0, 3)], [(0, 3, 7)]]
+        small = [output(0, [5] * 256, nbytes=1 << 20)]
+        assert plan("s", small, 1, by=("k",), partitions=None, slots=1000).partitions == 16
+        larger = [output(0, [5] * 256, nbytes=100 << 20)]
+        assert plan("s", larger, 1, by=("k",), partitions=None, slots=1000).partitions == 100
 
     @pytest.mark.parametrize("partitions", [1, 2, 3, 7, 255, 256, 300])
     def test_every_row_is_in_one_partition(self, partitions: int) -> None:
@@ -165,3 +177,11 @@ class TestSchemas:
     def test_order_and_metadata_do_not_matter(self) -> None:
         other = pa.schema([SCHEMA.field(1), SCHEMA.field(0)], {"a": "b"})
         plan("s", [output(0, [1]), output(1, [1], schema=other)], 2, by=("k",), partitions=1)
+
+    def test_columns_of_one_name_are_told_apart_by_their_place(self) -> None:
+        twice = pa.schema([*SCHEMA, ("v", pa.int8())])
+        outputs = [output(number, [1], schema=twice) for number in range(2)]
+        assert plan("s", outputs, 2, by=("k",), partitions=1).schema == twice
+        for first, second in ((twice, SCHEMA), (SCHEMA, twice)):
+            with pytest.raises(SchemaMismatchError, match=r"mapper 1 gives column 'v' as .*no column"):
+                plan("s", [output(0, [1], schema=first), output(1, [1], schema=second)], 2, by=("k",), partitions=1)

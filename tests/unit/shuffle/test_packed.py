@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lithops_shm.shuffle import packed as module
 from lithops_shm.shuffle.packed import block_sort, sort
 
 LOW = 20  # bits, for the numbers of up to 2**20 rows
@@ -20,6 +21,19 @@ def runs(rows: int, count: int) -> Any:
     keys = np.random.default_rng(3).integers(0, 1 << 40, rows)
     return np.concatenate([np.sort(part) for part in np.array_split(keys, count)])
 
+
+def sort_where_the_quicksort_is(fast: bool) -> Callable[[Any, int], None]:
+    """`sort` as it is on machines of either kind, whichever this is."""
+
+    def way(words: Any, above: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_quicksort_is_fast", lambda: fast)
+            sort(words, above)
+
+    return way
+
+
+WAYS = {"fast": sort_where_the_quicksort_is(True), "slow": sort_where_the_quicksort_is(False), "blocks": block_sort}
 
 KEYS: dict[str, Any] = {
     "none": [],
@@ -38,7 +52,7 @@ KEYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", KEYS)
-@pytest.mark.parametrize("way", [sort, block_sort])
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_every_way_sorts(way: Callable[[Any, int], None], name: str) -> None:
     words = packed(KEYS[name])
     expected = np.sort(words)
@@ -46,7 +60,25 @@ def test_every_way_sorts(way: Callable[[Any, int], None], name: str) -> None:
     assert np.array_equal(words, expected)
 
 
-@pytest.mark.parametrize("way", [sort, block_sort])
+@pytest.mark.parametrize("name", ["few", "one run", "few runs", "many runs", "several blocks"])
+@pytest.mark.parametrize(("fast", "most"), [(True, 8), (False, 128)])
+def test_the_way_is_that_of_the_machine(fast: bool, most: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = packed(KEYS[name])
+    runs_of_words = 1 + np.count_nonzero(words[1:] < words[:-1])
+    by_blocks = []
+    monkeypatch.setattr(module, "_quicksort_is_fast", lambda: fast)
+    monkeypatch.setattr(module, "block_sort", lambda words, above: by_blocks.append(above))
+    sort(words, LOW)
+    assert by_blocks == ([LOW] if not fast and runs_of_words > most else [])
+
+
+def test_how_fast_the_quicksort_is_is_tried_once() -> None:
+    first = module._quicksort_is_fast()
+    assert isinstance(first, bool)
+    assert module._quicksort_is_fast.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_numbers_of_64_bits_are_sorted(way: Callable[[Any, int], None]) -> None:
     words = np.random.default_rng(6).integers(0, 1 << 64, 200_000, np.uint64)
     expected = np.sort(words)

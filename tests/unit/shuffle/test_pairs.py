@@ -68,6 +68,47 @@ def test_keys_are_told_apart_by_type_in_the_table() -> None:
     assert keys_of(collect([(("a", 1), 0), (("a", 2), 0)], 0, None)) == [("a", 1), ("a", 2)]
 
 
+def nan() -> float:
+    return float("nan")  # a new object
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([(nan(), 1), (1.0, 2), (nan(), 3)], [("nan", [1, 3]), ("1.0", [2])]),
+        ([(nan(), 1), ("x", 2), (-nan(), 3)], [("nan", [1, 3]), ("'x'", [2])]),
+        ([((1, nan()), 1), ((1, nan()), 2), ((1, 2.0), 3)], [("(1, nan)", [1, 2]), ("(1, 2.0)", [3])]),
+        ([((1, (nan(),)), 1), ((1, (nan(),)), 2)], [("(1, (nan,))", [1, 2])]),
+        (
+            [(("x", float("inf")), 1), ((-float("inf"),), 2), ((), 3)],
+            [("('x', inf)", [1]), ("(-inf,)", [2]), ("()", [3])],
+        ),
+    ],
+)
+def test_all_that_is_no_number_is_one_key(pairs: list[tuple[Any, Any]], expected: list[tuple[str, list[int]]]) -> None:
+    assert [(repr(key), values) for key, values in back(pairs).items()] == expected
+    tables = [collect([pair], number, None) for number, pair in enumerate(pairs)]  # each of another mapper
+    assert [(repr(key), values) for key, values in grouped(tables, in_order=False).items()] == expected
+    hashes = {text: set() for text, _ in expected}  # type: dict[str, set[int]]
+    for table, (key, _) in zip(tables, pairs, strict=True):
+        hashes[repr(key)].add(table["hash"][0].as_py())
+    assert [len(each) for each in hashes.values()] == [1] * len(expected)
+
+
+def test_what_is_no_number_is_combined() -> None:
+    table = collect([(nan(), 1), (nan(), 2), (2.0, 5)], 0, lambda key, values: sum(values), ranges=True)
+    assert table["value"].to_pylist() == [3, 5]
+
+
+def test_what_is_no_number_is_last_in_order() -> None:
+    pairs = [(key, 0) for key in (3.0, nan(), 1.0, nan(), float("inf"), 2.0)]
+    assert list(map(repr, back(pairs, in_order=True))) == ["1.0", "2.0", "3.0", "inf", "nan"]
+    pairs = [((1, nan()), 0), ((2, 0.5), 0), ((1, 7.0), 0), ((1, nan()), 0), ((0, nan()), 0), ((1,), 0)]
+    assert list(map(repr, back(pairs, in_order=True))) == ["(0, nan)", "(1,)", "(1, 7.0)", "(1, nan)", "(2, 0.5)"]
+    with pytest.raises(PartitionerError, match="cannot be put in order"):
+        back([(nan(), 1), ("a", 1)], in_order=True)
+
+
 def hash_of(key: Any, *others: Any) -> int:
     table = collect([(each, 0) for each in (key, *others)], 0, None)
     found: int = table["hash"][0].as_py()
@@ -108,7 +149,6 @@ def test_a_partition_function_gets_keys() -> None:
         ([(1, 2, 3)], "mapper 7 gave a tuple"),
         ([([1], 2)], r"mapper 7 gave \[1\], which is not hashable"),
         ([(frozenset({1}), 2)], "is a frozenset; keys are numbers, text"),
-        ([(float("nan"), 2), ("x", 1)], "nan is a float"),
     ],
 )
 def test_what_cannot_be_is_refused(given: list[Any], said: str) -> None:
