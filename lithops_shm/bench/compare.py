@@ -22,9 +22,11 @@ class Difference:
         return self.second.median / self.first.median if self.first.median else None
 
     @property
-    def overlap(self) -> bool:
-        """Whether the ranges of the samples meet; if so, a ratio may be nothing but noise."""
+    def overlap(self) -> bool | None:
+        """Whether the ranges of the samples meet: then a ratio may be noise. ``None``: one has but one sample."""
         first, second = self.first.samples, self.second.samples
+        if min(len(first), len(second)) < 2:
+            return None
         return min(first) <= max(second) and min(second) <= max(first)
 
 

@@ -71,8 +71,8 @@ def _measure_group(
         if found["failed"]:
             results.fail(PART, name, f"{group.dtype}: {found['failed']}")
             continue
-        results.add(PART, name, case, "write", "s", found["write"])
-        results.add(PART, name, case, "read", "s", found["read"])
+        for metric in ("write", "read", "read through"):
+            results.add(PART, name, case, metric, "s", found[metric])
         results.add(PART, name, case, "stored", "B", [found["stored"]])
         try:
             wrote = client.ask("write_memory", group.dtype, group.rows, codec, place)

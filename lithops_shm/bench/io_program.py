@@ -37,6 +37,7 @@ from lithops_shm.store import Store
 
 _TOUCH = 6  # sizes of the data, for the frame, its encoded form, what is stored and what is read
 _PAGE = 4096
+LINES = ("write", "read", "read through")
 _SMALL_ROWS = 1000
 
 
@@ -63,13 +64,13 @@ def times(site: Site, dtype: str, rows: int, repeat: int, pairs: list[list[str]]
 
     Returns
     -------
-    ``frame``, its bytes in memory as pandas counts them; ``pairs``, for each of them: ``write`` and ``read``, seconds,
-    ``stored``, bytes, and ``failed``, why it is out, or empty.
+    ``frame``, its bytes in memory as pandas counts them; ``pairs``, for each of them: ``write``, ``read`` and ``read
+    through``, seconds, ``stored``, bytes, and ``failed``, why it is out, or empty.
     """
     frame = make_frame(dtype, rows)
     nbytes = int(frame.memory_usage(index=False, deep=True).sum())
     codecs = {name: named(CODECS, name).load()() for name, _ in pairs}
-    found: list[dict[str, Any]] = [{"write": [], "read": [], "stored": 0, "failed": ""} for _ in pairs]
+    found: list[dict[str, Any]] = [{**{line: [] for line in LINES}, "stored": 0, "failed": ""} for _ in pairs]
     with ExitStack() as stack:
         places = {name: stack.enter_context(closing(named(PLACES, name).load()(site))) for _, name in pairs}
         for number, counts in turns(range(len(pairs)), repeat, lambda: touch(_TOUCH * nbytes)):
@@ -77,33 +78,37 @@ def times(site: Site, dtype: str, rows: int, repeat: int, pairs: list[list[str]]
                 continue
             codec, place = pairs[number]
             try:
-                write_s, read_s, stored = _once(dtype, frame, codecs[codec], places[place])
+                seconds, stored = _once(dtype, frame, codecs[codec], places[place])
             except Exception as error:  # noqa: BLE001 - whatever a codec or a client raises puts it out of the race
                 found[number]["failed"] = f"{type(error).__name__}: {error}"
                 continue
             found[number]["stored"] = stored
             if counts:
-                found[number]["write"].append(write_s)
-                found[number]["read"].append(read_s)
+                for line in LINES:
+                    found[number][line].append(seconds[line])
     return {"frame": nbytes, "pairs": found}
 
 
-def _once(dtype: str, frame: pd.DataFrame, how: Codec, where: Place) -> tuple[float, float, int]:
+def _once(dtype: str, frame: pd.DataFrame, how: Codec, where: Place) -> tuple[dict[str, float], int]:
     where.prepare(lambda: how.encode(frame))
     started = time.perf_counter()
     parts = how.encode(frame)
     where.put("frame", parts)
-    write_s = time.perf_counter() - started
+    written = time.perf_counter() - started
     stored = sum(memoryview(part).nbytes for part in parts)
     del parts
     started = time.perf_counter()
-    again = how.decode(where.get("frame"), dtype)
-    read_s = time.perf_counter() - started
+    data = where.get("frame")
+    again = how.decode(data, dtype)
+    read = time.perf_counter() - started
+    len(bytes(memoryview(data).cast("B")[::_PAGE]))  # what is mapped comes page by page, as it is looked at
+    through = time.perf_counter() - started
+    del data
     if not again.equals(frame):
         raise ProgramError("what was read is not what was written")
     del again
     where.delete("frame")
-    return write_s, read_s, stored
+    return {"write": written, "read": read, "read through": through}, stored
 
 
 def write_memory(site: Site, dtype: str, rows: int, codec: str, place: str) -> dict[str, list[int]]:

@@ -18,7 +18,7 @@ Step = Callable[[str], None]
 
 _MB = 1_000_000
 _SIZES = {"io": (30 * _MB, 100 * _MB), "tasks": (0,), "shuffle": (200 * _MB,), "selector": (4 * _MB, 60 * _MB)}
-_REPEAT = {"io": 5, "tasks": 5, "shuffle": 3, "selector": 1}
+_REPEAT = {"io": 3, "tasks": 5, "shuffle": 3, "selector": 1}
 
 
 @dataclass(frozen=True)

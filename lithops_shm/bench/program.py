@@ -72,6 +72,9 @@ class Client:
             return
         try:
             self._process.communicate(timeout=_ENDS_S)
+        except subprocess.TimeoutExpired:
+            self._stop()
+            raise ProgramError(f"the program had not ended {_ENDS_S:.0f} s after it was asked to") from None
         except BaseException:
             self._stop()
             raise

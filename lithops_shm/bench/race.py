@@ -10,11 +10,10 @@ import numpy as np
 
 from lithops_shm import host
 
-__all__ = ["Held", "spread", "touch", "turns"]
+__all__ = ["spread", "touch", "turns"]
 
 _Name = TypeVar("_Name")
 _SHARE = 0.7  # of the memory that is free
-_HELD_SHARE = 0.25
 
 
 def turns(names: Sequence[_Name], repeat: int, prepare: Callable[[], None]) -> Iterator[tuple[_Name, bool]]:
@@ -23,48 +22,21 @@ def turns(names: Sequence[_Name], repeat: int, prepare: Callable[[], None]) -> I
     Parameters
     ----------
     prepare:
-        Called before the first two rounds: the one that warms up, and the first that counts.
+        Called before every round.
     """
     for turn in range(repeat + 1):
-        if turn <= 1:
-            prepare()
+        prepare()
         for name in names if turn % 2 else reversed(names):
             yield name, turn > 0
 
 
 def touch(nbytes: int) -> None:
-    """Make the virtual machine own as much memory as will be used, as far as it is free."""
-    _owned(nbytes, _SHARE)
+    """Make the virtual machine own as much memory as will be used, as far as it is free.
 
-
-class Held:
-    """Memory that the machine owns, kept from one run to the next.
-
-    What is free goes back to a virtual machine's host within seconds, and takes up to 2.5 s a gigabyte when it is used
-    again. Kept, it need not be touched anew before each run. It is no more than a quarter of what is available: there
-    are engines that measure themselves by what is free when they start.
+    What nobody uses goes back to its host within seconds, and costs up to 2.5 s a gigabyte when it is used again.
     """
-
-    def __init__(self, nbytes: int) -> None:
-        self._nbytes = nbytes
-        self._memory: np.ndarray[tuple[int], np.dtype[np.uint8]] | None = None
-
-    def hold(self) -> None:
-        """Take it, if it is not held."""
-        if self._memory is None:
-            self._memory = _owned(self._nbytes, _HELD_SHARE)
-
-    def let_go(self) -> None:
-        self._memory = None
-
-
-def _owned(nbytes: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """So much memory, or that share of what is available, each page of it used."""
-    available = host.memory_available()
-    most = nbytes if available is None else int(share * available)
-    memory = np.zeros(min(nbytes, most), dtype=np.uint8)
-    memory[::4096] = 1
-    return memory
+    limits = [limit for limit in (host.memory_available(), host.cgroup_headroom()) if limit is not None]
+    np.zeros(min([nbytes, *(int(_SHARE * limit) for limit in limits)]), dtype=np.uint8)[::4096] = 1
 
 
 def spread(samples: Sequence[float], unit: str, factor: float = 1.0, digits: int = 3) -> str:

@@ -12,23 +12,29 @@ __all__ = ["FILE", "machine", "rows_of", "value", "write"]
 
 FILE = "report.md"
 
-_HOW = """All samples are in `results.json`. Figures are medians, with the least and the most in brackets. Contestants
-took turns, the order alternating, after one turn that does not count; memory was taken and given back first, because
-pages new to a virtual machine cost extra once. Every result was compared with what it must be. MB and GB are 10⁶ and
-10⁹ bytes."""
+_HOW = """All samples are in `results.json`. Figures are medians, with the least and the most in brackets, if there are
+several. Contestants took turns. Every result was compared with what it must be. MB and GB are 10⁶ and 10⁹ bytes."""
+
+_TURNS = """The order alternated, after one turn that does not count; memory was taken and given back first, because
+pages new to a virtual machine cost extra once."""
 
 _TITLES = {"io": "Writing and reading frames", "tasks": "Calls", "shuffle": "Terasort", "selector": "The selector"}
 _MEANS = {
-    "io": """A write is the frame encoded and stored; a read is it fetched and made a frame again. GB/s are of the
-frame's data. Memory is what a fresh process grows by after each line, the frame that is written not counted: private is
-anonymous memory, shared are pages of files and segments that it maps (`smaps_rollup`); in a read, every page was read.
-Zero-copy is a read whose every buffer lies in stored memory. `arrow` is a table as Arrow IPC, `pickle5` the frame with
-its arrays out of band, `pickle` one stream.""",
-    "tasks": """Calls that give back what they are given, of an engine that is up and warm: many by one map, and one
-from its call to its result.""",
+    "io": f"""{_TURNS}
+
+A write is the frame encoded and stored; a read is it fetched and made a frame again. What is mapped comes page by page,
+as it is used; read through is the time until every page has been looked at. GB/s are of the frame's data. Memory is
+what a fresh process grows by after each line, the frame that is written not counted: private is anonymous memory,
+shared are pages of files and segments that it maps (`smaps_rollup`); in a read, every page was read. Zero-copy is a
+read whose every buffer lies in stored memory. `arrow` is a table as Arrow IPC, `pickle5` the frame with its arrays out
+of band, `pickle` one stream.""",
+    "tasks": f"""{_TURNS}
+
+Calls that give back what they are given, of engines that are all up and warm, and idle while another is measured: many
+by one map, and one from its call to its result, after a pause or right after another.""",
     "shuffle": """From a CSV file in the page cache to sorted Arrow tables that the client can read, by an engine that
-is up and has sorted a small file. Peak memory is that of all its processes, private and shared, in a run of its
-own.""",
+is up and has sorted a small file. The order alternated, and memory was taken and given back before each run. Peak
+memory is that of all processes of an engine, private and shared, an S3 server included, in a run of its own.""",
     "selector": """Regret is what a choice cost beyond the best place, as a share of the best.""",
 }
 
@@ -107,15 +113,18 @@ def _io(results: Results) -> list[str]:
         name = f"{case['dataset']}, {case['dtype']}: {size}"
         by.setdefault((name, case["bytes"]), {}).setdefault(each.contestant, {})[each.metric] = each
     lines: list[str] = []
-    header = ["codec, place", "write", "GB/s", "read", "GB/s", "stored", "zero-copy"]
+    header = ["codec, place", "write", "GB/s", "read", "GB/s", "read through", "stored", "zero-copy"]
     header += [f"{line}: private + shared" for line in ("encode", "put", "get", "decode")]
     for (name, nbytes), contestants in by.items():
         rows = []
         for contestant, found in contestants.items():
+            if "stored" not in found:  # cut off before all of it was there
+                continue
             cells = [contestant]
             for metric in ("write", "read"):
                 seconds = found[metric]
                 cells += [_spread(seconds), f"{int(str(nbytes)) / seconds.median / 1e9:,.2f}"]
+            cells.append(_spread(found["read through"]))
             cells.append(value(found["stored"].median, "B"))
             cells.append(("yes" if found["zero-copy"].median else "no") if "zero-copy" in found else "?")
             for line in ("encode", "put", "get", "decode"):
@@ -130,13 +139,14 @@ def _tasks(results: Results) -> list[str]:
     rows = [
         (
             each.contestant,
-            f"{int(each.case['calls']):,}",
+            each.metric if each.metric != "map" else f"map of {int(each.case['calls']):,}",
+            value(int(each.case["bytes"]), "B") if each.case["bytes"] else "-",
             _spread(each),
             f"{int(each.case['calls']) / each.median:,.0f}",
         )
         for each in results.of("tasks")
     ]
-    return _table(("engine", "calls", "time", "calls/s"), rows)
+    return _table(("engine", "calls", "each given", "time", "calls/s"), rows)
 
 
 def _shuffle(results: Results) -> list[str]:

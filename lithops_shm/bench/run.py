@@ -9,9 +9,10 @@ from types import ModuleType
 from lithops_shm.bench import charts, io, report, selection, shuffle, tasks
 from lithops_shm.bench.contestants import CODECS, PLACES, RUNNERS, SORTERS
 from lithops_shm.bench.plan import Plan
+from lithops_shm.bench.program import ProgramError
 from lithops_shm.bench.results import FILE, Results
 from lithops_shm.calibrate import Progress
-from lithops_shm.errors import ConfigError
+from lithops_shm.errors import ConfigError, ShmError
 
 __all__ = ["PARTS", "run"]
 
@@ -22,8 +23,9 @@ _TABLES = {"io": (CODECS, PLACES), "tasks": (RUNNERS,), "shuffle": (SORTERS,), "
 def run(names: Sequence[str], plan: Plan, results: Results, output: Path) -> list[Path]:
     """Measure parts by name, and write ``results.json``, ``report.md`` and the charts into a directory.
 
-    What is there of a part is written when the part is over, or ends before its time: then without charts, and with a
-    note that says so. Everything else that a run makes is gone when this returns or raises.
+    What is there of a part is written when the part is over. One that fails is in the report, and the next is measured;
+    one that is cut off is written without charts, with a note that says so. Everything else that a run makes is gone
+    when this returns or raises.
 
     Returns
     -------
@@ -43,11 +45,15 @@ def run(names: Sequence[str], plan: Plan, results: Results, output: Path) -> lis
         for name in names:
             try:
                 PARTS[name].measure(plan, results, progress.step)
+            except ConfigError:
+                raise
+            except (ProgramError, ShmError, OSError) as error:
+                results.fail(name, name, f"it ended before its time: {error}")
             except BaseException:
                 if results.of(name):
                     results.note(name, "It ended before its time: what is here was measured until then.")
-                    report.write(results, output, [path.name for path in files[1:-1]])
                     results.save(output)
+                    report.write(results, output, [path.name for path in files[1:-1]])
                 raise
             files = [results.save(output), *charts.draw(results, output)]
             files.append(report.write(results, output, [path.name for path in files[1:]]))

@@ -44,7 +44,10 @@ class Ours(Runner):
         import lithops
 
         places = {"directory": os.path.join(shared, "store"), "spill": False, "pool_bytes": 0}
-        config = {"lithops": {"backend": "shm", "storage": "shm"}, "shm": {**places, "worker_processes": cpus}}
+        config = {
+            "lithops": {"backend": "shm", "storage": "shm", **_NO_LIMIT},
+            "shm": {**places, "worker_processes": cpus},
+        }
         self.executor = lithops.FunctionExecutor(config=config, log_level=None)
 
     def map(self, items: list[Any]) -> list[Any]:
@@ -67,7 +70,7 @@ class Stock(Ours):
 
         # It would run its workers with the first `python` in PATH, and start a process that cleans up after each job.
         config = {
-            "lithops": {"backend": "localhost", "storage": "localhost", "data_cleaner": False},
+            "lithops": {"backend": "localhost", "storage": "localhost", "data_cleaner": False, **_NO_LIMIT},
             "localhost": {"runtime": sys.executable, "worker_processes": cpus},
         }
         self.executor = lithops.FunctionExecutor(config=config, log_level=None)
@@ -129,3 +132,4 @@ class Loky(Runner):
 
 
 _HERE = ["lithops_shm"]
+_NO_LIMIT = {"data_limit": False}  # Lithops refuses more than 4 MiB of arguments in all

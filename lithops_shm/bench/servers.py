@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,9 +30,13 @@ ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 os.execv(sys.argv[1], sys.argv[1:])"""
 
 
+@cache
 def _rclone() -> str | None:
+    """Where an rclone is that serves S3, as it does from 1.65 on."""
     beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return shutil.which("rclone", path=beside)
+    program = shutil.which("rclone", path=beside)
+    serves = program and not subprocess.run([program, "serve", "s3", "--help"], capture_output=True).returncode
+    return program if serves else None
 
 
 def no_server() -> str | None:

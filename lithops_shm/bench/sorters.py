@@ -25,7 +25,7 @@ from lithops_shm.bench.terasort import KEY, ROW
 __all__ = ["Dask", "DuckDB", "Polars", "Ray", "Sorter", "StockLithops"]
 
 _COLUMNS = ["key", "value"]
-_FUNCTIONS = 4  # mappers, and as many reducers
+_FUNCTIONS = 4  # mappers, and as many reducers, at least
 _BUCKET = "terasort"
 _HERE = ["lithops_shm"]  # Lithops need not look for what to send along
 
@@ -167,10 +167,11 @@ class StockLithops(Sorter):
     def sort(self, path: str) -> list[pa.Table]:
         executor, rows = self._executor, os.stat(path).st_size // ROW
         self._runs += 1
-        bounds = _sample(path, rows, _FUNCTIONS)
-        cuts = [rows * number // _FUNCTIONS for number in range(_FUNCTIONS + 1)]
+        functions = max(_FUNCTIONS, self.cpus)
+        bounds = _sample(path, rows, functions)
+        cuts = [rows * number // functions for number in range(functions + 1)]
         common = {"path": path, "bounds": bounds, "prefix": f"sort-{self._runs}"}
-        parts = [{"number": n, "start": cuts[n], "end": cuts[n + 1], **common} for n in range(_FUNCTIONS)]
+        parts = [{"number": n, "start": cuts[n], "end": cuts[n + 1], **common} for n in range(functions)]
         pieces = executor.get_result(executor.map(_map_part, parts, exclude_modules=_HERE))
         ranges = [{"keys": keys} for keys in zip(*pieces, strict=True)]
         found: list[pa.Table] = executor.get_result(executor.map(_reduce_range, ranges, exclude_modules=_HERE))

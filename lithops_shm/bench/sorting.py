@@ -6,6 +6,7 @@ file, which is in the page cache, to Arrow tables in the memory of that program.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from lithops_shm.bench.contestants import SORTERS, named
 from lithops_shm.bench.memory import Sampler
 from lithops_shm.bench.plan import Step
 from lithops_shm.bench.program import Client, ProgramError
-from lithops_shm.bench.race import Held, touch
+from lithops_shm.bench.race import touch
 from lithops_shm.bench.terasort import ROW, generate
 
 __all__ = ["Outcome", "Race"]
@@ -57,19 +58,14 @@ class Race:
         What each engine may use.
     directory:
         Where the file and all that the engines write is, on a disk; a short path, because Ray makes sockets there.
-    held:
-        Memory that races which alternate keep together.
     """
 
-    def __init__(
-        self, size: int, *, cpus: int | None = None, directory: Path | None = None, held: Held | None = None
-    ) -> None:
+    def __init__(self, size: int, *, cpus: int | None = None, directory: Path | None = None) -> None:
         self.cpus = cpus or host.usable_cpus()
         self._scratch = tempfile.TemporaryDirectory(prefix="sort-", dir=directory)
         self.path = Path(self._scratch.name) / "terasort.csv"
         self.rows = max(1, size // ROW)
         self.size = self.rows * ROW
-        self._held = held or Held(_TOUCH * self.size)
         try:
             self.checksum = generate(self.path, self.rows)
         except BaseException:
@@ -80,7 +76,6 @@ class Race:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.let_go()
         self._scratch.cleanup()
 
     def run(
@@ -114,12 +109,10 @@ class Race:
             self._run(name, outcome, cpus or self.cpus, timed=timed)
         except ProgramError as error:
             outcome.trouble = f"failed: {error}"
-        finally:
-            self._held.hold()
 
     def _run(self, name: str, outcome: Outcome, cpus: int, *, timed: bool) -> None:
         scratch = tempfile.mkdtemp(prefix="run-", dir=self._scratch.name)
-        shared = tempfile.mkdtemp(prefix="shm-bench-", dir="/dev/shm")
+        shared = tempfile.mkdtemp(prefix="shm-bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         program = ["-m", "lithops_shm.bench.sorting_program", name, str(cpus), scratch, shared]
         try:
             with Client(program, environ={"TMPDIR": scratch}) as client:
@@ -141,13 +134,12 @@ class Race:
             shutil.rmtree(shared, ignore_errors=True)
 
     def _warm(self) -> None:
-        """Have the file in the page cache, and the memory owned by the machine."""
+        """Have the memory owned by the machine, and the file in the page cache."""
+        touch(_TOUCH * self.size)
         with self.path.open("rb", buffering=0) as file:
             block = bytearray(1 << 20)
             while file.readinto(block):
                 pass
-        self._held.let_go()
-        touch(_TOUCH * self.size)
 
 
 def _missing(name: str) -> str:

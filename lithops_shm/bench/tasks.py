@@ -14,6 +14,7 @@ from lithops_shm.bench.plan import Plan, Step
 from lithops_shm.bench.program import Client, ProgramError
 from lithops_shm.bench.race import touch, turns
 from lithops_shm.bench.results import Results
+from lithops_shm.errors import ConfigError
 
 __all__ = ["PART", "measure", "runner", "steps"]
 
@@ -24,19 +25,28 @@ _SLOW = "lithops"  # starts an interpreter for each call
 _SLOW_CALLS = 100  # that it is asked for at most: more take minutes, and tell no more
 _SLOW_SINGLE = 1
 _TOUCH = 200_000_000
+_COPIES = 8  # of an argument, or less: in the client, on its way, in a worker, and the same back
+_SHARE = 0.5  # of the memory that is available, which all calls of a map may take
 
 
 def steps(plan: Plan) -> int:
     """How many there will be."""
     rounds = plan.repeat_of(PART) + 1
     names = [each.name for each in plan.chosen(PART, RUNNERS, None)]
-    return sum(rounds * sum(not _too_slow(name, calls) for calls in plan.calls) + 2 * rounds for name in names)
+    of_one = sum(rounds * sum(not _too_slow(name, calls) for calls in plan.calls) + 2 * rounds for name in names)
+    return of_one * len(plan.sizes_of(PART))
 
 
 def measure(plan: Plan, results: Results, step: Step) -> None:
-    """Maps and single calls of every engine, all of them up at the same time and idle while another is measured."""
+    """Maps and single calls of every engine, all of them up at the same time and idle while another is measured.
+
+    Raises
+    ------
+    ConfigError
+        When the arguments of a map would take more than half of the memory.
+    """
     names = [each.name for each in plan.chosen(PART, RUNNERS, results)]
-    nbytes = plan.sizes_of(PART)[0]
+    _require_memory(plan)
     with ExitStack() as stack:
         clients: dict[str, Client] = {}
         for name in names:
@@ -44,10 +54,11 @@ def measure(plan: Plan, results: Results, step: Step) -> None:
                 clients[name] = stack.enter_context(runner(name))
             except ProgramError as error:
                 results.fail(PART, name, str(error))
-        for calls in plan.calls:
-            _race(plan, "map", calls, nbytes, clients, results, step)
-        for metric in ("one call", "one call after another"):
-            _race(plan, metric, 1, nbytes, clients, results, step)
+        for nbytes in plan.sizes_of(PART):
+            for calls in plan.calls:
+                _race(plan, "map", calls, nbytes, clients, results, step)
+            for metric in ("one call", "one call after another"):
+                _race(plan, metric, 1, nbytes, clients, results, step)
         for client in clients.values():
             client.ask("close")
 
@@ -62,7 +73,7 @@ def _race(
         else:
             running[name] = client
     samples: dict[str, list[float]] = {name: [] for name in running}
-    for name, counts in turns(list(running), plan.repeat_of(PART), lambda: touch(_TOUCH)):
+    for name, counts in turns(list(running), plan.repeat_of(PART), lambda: touch(_TOUCH + _COPIES * calls * nbytes)):
         if name not in running:
             continue
         step(f"{name}, {calls:,} calls" if calls > 1 else f"{name}, {metric}")
@@ -81,6 +92,17 @@ def _race(
     for name, seconds in samples.items():
         case: dict[str, str | int] = {"calls": calls, "bytes": nbytes}
         results.add(PART, name, case, metric, "s", seconds)
+
+
+def _require_memory(plan: Plan) -> None:
+    available = host.memory_available()
+    calls, nbytes = max(plan.calls), max(plan.sizes_of(PART))
+    if available is not None and _COPIES * calls * nbytes > _SHARE * available:
+        raise ConfigError(
+            f"--size: {calls:,} calls that each get {nbytes / 1e6:,.1f} MB and give it back would take up to "
+            f"{_COPIES * calls * nbytes / 1e9:,.0f} GB, and {available / 1e9:,.0f} GB are available; "
+            "give a smaller size, or fewer calls (--calls)"
+        )
 
 
 def _too_slow(name: str, calls: int) -> bool:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     plan = _plan(options)
 
-    from lithops_shm.bench.results import Results
+    from lithops_shm.bench.results import FILE, Results
     from lithops_shm.bench.run import PARTS
     from lithops_shm.bench.run import run as measure
 
@@ -41,6 +41,10 @@ def _measure(options: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         files = measure(list(PARTS) if options.part == "all" else [options.part], plan, results, output)
+    except (KeyboardInterrupt, SystemExit):
+        if (output / FILE).exists():
+            print(f"lithops-shm: cut off; what was measured until then is in {output}", file=sys.stderr)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
     seconds = time.monotonic() - began
@@ -75,6 +79,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     """What was asked for. Raises ConfigError for what cannot be."""
     from lithops_shm.bench.frames import DTYPES
 
+    if options.size and getattr(options, "rows", None) is not None:
+        raise ConfigError("--size and --rows both say how much data: give one of them")
     for name in ("rows", "repeat", "jobs"):
         number = getattr(options, name, None)
         if number is not None and number < 1:
@@ -145,9 +151,8 @@ def _compare(options: argparse.Namespace) -> int:
         case = ", ".join(f"{name} {thing}" for name, thing in one.case.items())
         medians = (value(one.median, one.unit), value(each.second.median, one.unit))
         ratio = f"{each.ratio:.2f}" if each.ratio is not None else "-"
-        rows.append(
-            (f"{one.part} {one.metric}", one.contestant, case, *medians, ratio, "yes" if each.overlap else "no")
-        )
+        overlap = {True: "yes", False: "no", None: "?"}[each.overlap]
+        rows.append((f"{one.part} {one.metric}", one.contestant, case, *medians, ratio, overlap))
     header = ("what", "contestant", "case", "first", "second", "ratio", "overlap")
     table(header, rows, right="first second ratio", shrink=("case", "contestant"))
     print()

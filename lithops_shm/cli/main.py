@@ -202,7 +202,9 @@ def _bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         part = parts.add_parser(name, help=summary, description=f"Measure {summary}.", allow_abbrev=False)
         add = part.add_argument
         of = {"all": "the data of io and shuffle", "tasks": "what each call gets and gives back"}.get(name, "the data")
-        add("--size", metavar="SIZE,...", help=f"bytes of {of}, such as 100MB or 100MB,1GB (default: each part's)")
+        such = "1KB or 1KB,1MB" if name == "tasks" else "100MB or 100MB,1GB"
+        default = "nothing" if name == "tasks" else "each part's"
+        add("--size", metavar="SIZE,...", help=f"bytes of {of}, such as {such} (default: {default})")
         if name != "tasks":
             add("--rows", type=int, metavar="N", help="rows of the data, in place of its size")
         if name in ("io", "all"):

@@ -25,7 +25,7 @@ from figures import Figure
 from shuffle import steps as shuffle
 
 from lithops_shm.bench.report import machine
-from lithops_shm.bench.results import Results, versions
+from lithops_shm.bench.results import Results, load, versions
 from lithops_shm.config import parse_bytes
 
 Step = Callable[[contestants.Stage], "list[Figure]"]
@@ -67,19 +67,20 @@ INTRODUCTION = """# Benchmarks
 
 All figures of a row come from one run, its contestants in alternating order; they are medians, with the least and
 the most in brackets. Memory is taken and given back before anything is timed, because pages new to a virtual machine
-cost extra once. What was read is compared with what was written. GB are 10⁹ bytes. `make bench` measures all of it,
-`--only` a part, which replaces that part here. `lithops-shm bench` measures most of it on your machine: see
-[the study](study.md).
+cost extra once. What was read is compared with what was written. GB are 10⁹ bytes. `make bench` measures all of it, the
+command below a heading that section, which is then replaced. `lithops-shm bench` measures most of it on your machine:
+see [the study](study.md).
 """
 
 
-def part(room: str, measured: list[Figure], command: str) -> str:
+def circumstances() -> str:
+    """The machine as it is now, and what is installed."""
+    return f"- Machine: {machine(Results('', {}))}\n- Yardstick: {yardstick()}\n- Versions: {versions_here()}"
+
+
+def part(room: str, measured: list[Figure], how: str) -> str:
     """The section of a room: how it was measured, its table, and what there is to say of each row."""
-    date = datetime.now(timezone.utc).date().isoformat()
     notes = "\n\n".join(f"### {figure.what}\n\n{figure.note}" for figure in measured if figure.note)
-    here = machine(Results("", {}))
-    how = f"Measured with `{command}` on {date}.\n\n- Machine: {here}\n- Yardstick: {yardstick()}\n"
-    how += f"- Versions: {versions_here()}"
     return f"## {room.capitalize()}\n\n{how}\n\n{table(measured)}\n\n{notes}".rstrip() + "\n"
 
 
@@ -102,22 +103,35 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def measured_with(options: argparse.Namespace, room: str) -> str:
+    """The command that measures a room, and where and when it does."""
+    command = (
+        f"python tests/benchmarks/run.py --size {options.size / 1e6:.0f}MB --repeat {options.repeat} --only {room}"
+    )
+    if room == "selector" and options.run is not None:
+        run = load(options.run)
+        here = (
+            f"- Machine: {machine(run)}\n- Versions: {', '.join(f'{name} {it}' for name, it in run.versions.items())}"
+        )
+        return f"Measured with `{re.sub(r' --output .+', '', run.command)}` on {run.started[:10]}.\n\n{here}"
+    return f"Measured with `{command}` on {datetime.now(timezone.utc).date().isoformat()}.\n\n{circumstances()}"
+
+
 def main() -> None:
     options = arguments()
     started = time.perf_counter()
-    by_room: dict[str, list[Figure]] = {}
+    measured: list[Figure] = []
     with contestants.Stage(options.size, options.repeat, options.run) as stage:
-        steps = [(room, step) for room in options.only for step in ROOMS[room]]
-        for number, (room, step) in enumerate(steps, start=1):
-            print(f"[{number}/{len(steps)}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
-            for figure in step(stage):  # shown at once: some steps take a quarter of an hour
-                print(f"  {figure.what}: {figure.measured}", file=sys.stderr, flush=True)
-                by_room.setdefault(room, []).append(figure)
-    command = f"python tests/benchmarks/run.py --size {options.size / 1e6:.0f}MB --repeat {options.repeat} --only"
-    parts = {room: part(room, measured, f"{command} {room}") for room, measured in by_room.items()}
-    before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""
-    options.output.write_text(updated(before, parts), encoding="utf-8")
-    measured = [figure for figures in by_room.values() for figure in figures]
+        for room in options.only:
+            how, figures_of_room = measured_with(options, room), []
+            for step in ROOMS[room]:
+                print(f"[{room}] {(step.__doc__ or '').splitlines()[0]} ...", file=sys.stderr, flush=True)
+                for figure in step(stage):  # shown at once: some steps take a quarter of an hour
+                    print(f"  {figure.what}: {figure.measured}", file=sys.stderr, flush=True)
+                    figures_of_room.append(figure)
+            before = options.output.read_text(encoding="utf-8") if options.output.exists() else ""
+            options.output.write_text(updated(before, {room: part(room, figures_of_room, how)}), encoding="utf-8")
+            measured += figures_of_room
     print(table(measured))
     missed = [figure.what for figure in measured if not figure.met]
     seconds = time.perf_counter() - started

@@ -22,7 +22,7 @@ from figures import Figure, told
 
 import lithops_shm as shm
 from lithops_shm.bench.plan import Plan
-from lithops_shm.bench.race import Held, spread
+from lithops_shm.bench.race import spread
 from lithops_shm.bench.results import Results
 from lithops_shm.bench.run import run as measure
 from lithops_shm.bench.sorting import Outcome, Race
@@ -136,8 +136,7 @@ def _alternating(names: dict[int, tuple[str, ...]], repeat: int) -> dict[tuple[i
     """
     outcomes = {(size, name): Outcome() for size in names for name in names[size]}
     with ExitStack() as stack:
-        held = Held(4 * GB)
-        races = {size: stack.enter_context(Race(size, held=held)) for size in names}
+        races = {size: stack.enter_context(Race(size)) for size in names}
         for turn in range(repeat):
             for size, name in list(outcomes) if turn % 2 == 0 else reversed(outcomes):
                 told(f"{name}, {size // GB} GB, run {turn + 1} of {repeat}")

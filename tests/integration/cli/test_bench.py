@@ -21,10 +21,11 @@ import psutil
 import pytest
 from matplotlib import font_manager, image, mathtext
 
-from lithops_shm.bench import io, io_program, servers, sorting
+from lithops_shm.bench import io, io_program, program, race, selection, servers, shuffle, sorting, tasks
 from lithops_shm.bench.contestants import CODECS, PLACES, RUNNERS, SORTERS, Contestant
 from lithops_shm.bench.frames import DTYPES, make_frame
 from lithops_shm.bench.places import Site
+from lithops_shm.bench.program import Client, ProgramError
 from lithops_shm.bench.results import FILE, SCHEMA, Results, load
 from lithops_shm.cli import main
 from lithops_shm.config import StoreSettings
@@ -105,6 +106,7 @@ def test_frames(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
             assert data <= values[name, dtype, "stored"] < 1.5 * data
         assert values["pickle, shm", dtype, "private after encode"] >= data
         assert values["arrow, boto3", dtype, "private after get"] >= 0.9 * data
+        assert values["arrow, shm", dtype, "read through"] > values["arrow, shm", dtype, "read"]
         assert values["arrow, shm", dtype, "shared after decode"] >= 0.9 * data
     assert {each["note"] for each in found.notes} == {"S3 is rclone on this machine, over its temporary directory."}
     for name in ("io-read.png", "io-write.png", "io-memory.png"):
@@ -120,6 +122,19 @@ def test_calls(bench: Bench) -> None:
     assert {each.contestant for each in found.of("tasks", "one call")} == {"shm", "lithops", "loky"}
     assert [each["contestant"] for each in found.skipped] == ["lithops, 101 calls"]
     require_data(output / "tasks.png")
+    report = (output / "report.md").read_text()
+    for row in ("| shm | map of 101 | - |", "| loky | one call | - |", "| loky | one call after another | - |"):
+        assert row in report
+
+
+def test_calls_that_are_given_something(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    output = bench("tasks", "--calls", "5", "--size", "1KB,1MB", "--only", "shm,lithops")
+    found = checked(output, "tasks", {"shm", "lithops"})
+    for name in ("shm", "lithops"):  # which by itself refuses more than 4 MiB of arguments
+        assert {each.case["bytes"] for each in found.of("tasks", "map") if each.contestant == name} == {1000, 1_000_000}
+    assert "| shm | map of 5 | 1.0 MB |" in (output / "report.md").read_text()
+    assert main(["bench", "tasks", "--calls", "1000000", "--size", "1GB", "--output", f"{output}-2"]) == 2
+    assert "give a smaller size, or fewer calls" in capsys.readouterr().err
 
 
 def test_terasort(bench: Bench) -> None:
@@ -249,6 +264,60 @@ def test_a_failure_is_reported_and_is_the_exit_code(
     assert "failed: io, arrow, shm: it is wrong" in capsys.readouterr().out
 
 
+def test_a_part_that_fails_is_no_end_of_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(plan: object, results: object, step: object) -> None:
+        raise ProgramError("it was killed")
+
+    def measures(plan: object, results: Results, step: object) -> None:
+        results.add("tasks", "shm", {"calls": 1, "bytes": 0}, "one call", "s", [1.0])
+
+    monkeypatch.setattr(io, "measure", fails)
+    monkeypatch.setattr(tasks, "measure", measures)
+    for part in (shuffle, selection):
+        monkeypatch.setattr(part, "measure", lambda plan, results, step: None)
+    output = bench("all", code=1)
+    assert [each["reason"] for each in load(output).failed] == ["it ended before its time: it was killed"]
+    assert "failed: io, io: it ended before its time" in capsys.readouterr().out
+    assert "| shm | one call |" in (output / "report.md").read_text()
+
+
+def test_a_program_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_ENDS_S", 0.2)
+    code = "import time; print('ready', flush=True); time.sleep(600)"
+    with pytest.raises(ProgramError, match="had not ended"), Client(["-c", code]):
+        pass
+
+
+def test_turns_alternate_after_one_that_does_not_count() -> None:
+    events: list[object] = []
+    for name, counts in race.turns("abc", 2, lambda: events.append("prepared")):
+        events.append(name if counts else f"({name})")
+    assert events == ["prepared", "(c)", "(b)", "(a)", "prepared", *"abc", "prepared", *"cba"]
+
+
+def test_memory_is_touched_as_far_as_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(race.np, "zeros", lambda nbytes, dtype: asked.append(nbytes) or np.ones(1, dtype))
+    monkeypatch.setattr(race.host, "memory_available", lambda: 1000)
+    for headroom, least in ((None, 700), (100, 70), (0, 0)):
+        monkeypatch.setattr(race.host, "cgroup_headroom", lambda headroom=headroom: headroom)
+        race.touch(5000)
+        assert asked.pop() == least
+    race.touch(0)
+    assert asked == [0]
+
+
+def test_an_rclone_that_serves_no_s3_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 1.65, as distributions have it."""
+    old = tmp_path / "rclone"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    monkeypatch.setattr(servers.shutil, "which", lambda *_, **__: str(old))
+    assert servers._rclone.__wrapped__() is None
+
+
 def test_an_interrupt_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a program, its store and its server are up; the leak check of all tests looks for processes."""
     token = secrets.token_hex(8)
@@ -308,7 +377,10 @@ input()
 @pytest.mark.usefixtures("bench")
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
 def test_an_interrupted_run_keeps_what_it_has(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: type[BaseException]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ends: type[BaseException],
 ) -> None:
     made: list[str] = []
 
@@ -326,6 +398,7 @@ def test_an_interrupted_run_keeps_what_it_has(
     found = {each.contestant: list(each.samples) for each in load(output).of("shuffle", "sort")}
     assert found == {"shm": [0.5], "polars": [1.0, 1.5]}
     assert "before its time" in (output / "report.md").read_text()
+    assert f"what was measured until then is in {output}" in capsys.readouterr().err
 
 
 class TestCompare:
@@ -337,6 +410,11 @@ class TestCompare:
             results.add("tasks", name, {"calls": 32}, "map", "s", samples)
         directory.mkdir()
         return str(results.save(directory).parent)
+
+    def test_one_sample_has_no_range(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        runs = [self.run(tmp_path / name, {"shm": [seconds]}) for name, seconds in (("a", 1.0), ("b", 2.0))]
+        assert main(["bench", "compare", *runs]) == 0
+        assert capsys.readouterr().out.splitlines()[1].endswith("2.00  ?")
 
     def test_two_runs(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         first = self.run(tmp_path / "a", {"shm": [1, 2, 3], "ray": [4, 5], "dask": [1]})
