@@ -264,7 +264,6 @@ class Exchange:
                 self._objects.put(name, codec.encode(table.slice(begin, end - begin), codec="arrow").parts)
             else:
                 self._objects.put(name, gatherer.at(order[begin:end]))
-            self._segments.pop(name, None)
         return keys, begins
 
     def _bucketed(self, table: pa.Table) -> tuple[Indices | None, npt.NDArray[np.int64]]:

@@ -39,11 +39,12 @@ def sort(words: Words, above: int = 0) -> None:
         So many of the lowest bits need no look: they ascend already wherever the others are equal.
     """
     runs = 1 + np.count_nonzero(words[1:] < words[:-1])
-    fast = _quicksort_is_fast()
-    if runs <= (_RUNS if fast else _RUNS_OF_BLOCKS):
+    if runs <= _RUNS:
         words.sort(kind="stable")
-    elif fast:
+    elif len(words) <= _TRIAL or _quicksort_is_fast():  # to find out costs more than a small sort
         words.sort()
+    elif runs <= _RUNS_OF_BLOCKS:
+        words.sort(kind="stable")
     else:
         block_sort(words, above)
 

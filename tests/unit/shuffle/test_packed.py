@@ -41,8 +41,8 @@ KEYS: dict[str, Any] = {
     "equal": np.full(5_000, 7),
     "zeros": np.zeros(5_000, int),
     "descending": np.arange(5_000)[::-1],
-    "few": np.random.default_rng(1).integers(0, 3, 5_000),
-    "all bits": np.random.default_rng(2).integers(0, 1 << 44, 5_000),
+    "few": np.random.default_rng(1).integers(0, 3, 50_000),
+    "all bits": np.random.default_rng(2).integers(0, 1 << 44, 50_000),
     "a far one": np.append(np.random.default_rng(4).integers(0, 99, 5_000), (1 << 44) - 1),
     "one run": runs(300_000, 1),
     "few runs": runs(300_000, 9),
@@ -70,6 +70,15 @@ def test_the_way_is_that_of_the_machine(fast: bool, most: int, name: str, monkey
     monkeypatch.setattr(module, "block_sort", lambda words, above: by_blocks.append(above))
     sort(words, LOW)
     assert by_blocks == ([LOW] if not fast and runs_of_words > most else [])
+
+
+@pytest.mark.parametrize("keys", [np.arange(50_000), np.random.default_rng(7).integers(0, 1 << 44, 5_000)])
+def test_nothing_is_tried_for_what_costs_less(keys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_quicksort_is_fast", lambda: pytest.fail("it was tried"))
+    words = packed(keys)
+    expected = np.sort(words)
+    sort(words, LOW)
+    assert np.array_equal(words, expected)
 
 
 def test_how_fast_the_quicksort_is_is_tried_once() -> None:
