@@ -149,6 +149,7 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         all of them in one.
         """
         found = self._results_of(fs, args, options)
+        self._shuffled = self._unread_shuffled
         self._ends()
         return found
 

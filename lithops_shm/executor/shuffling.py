@@ -82,6 +82,7 @@ def start(
         medium_of(executor),
         f"{PREFIX}/{shuffle_id}",
         Encoding(settings.shuffle_format, settings.shuffle_compression),
+        len(map_arguments),
         taken[0],
     )
     work = Work(

@@ -94,7 +94,7 @@ class Stage:
 
     def _settle(self, launch: Launch, counted: Callable[[int, Any], None]) -> None:
         future = self._running.pop(launch)
-        result = future.result(throw_except=False, internal_storage=self._executor.internal_storage)
+        result = awaiting.take_result(future, self._executor.internal_storage)
         error = awaiting.error_of(future)
         if error is None:
             self._attempts.began(launch, awaiting.began_at(future))

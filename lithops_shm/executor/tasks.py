@@ -41,6 +41,8 @@ class Place:
         Of their keys.
     encoding:
         Of frames.
+    mappers:
+        How many.
     reducer_takes:
         The parameter of the reduce function that gets the rows.
     """
@@ -50,6 +52,7 @@ class Place:
     medium: Medium
     prefix: str
     encoding: Encoding
+    mappers: int
     reducer_takes: str = ""
 
     @contextmanager
@@ -66,7 +69,7 @@ class Place:
             storage = storage_of_worker().storage
         objects = open_objects(self.medium, storage)
         try:
-            yield Exchange(shuffle, objects, self.prefix, self.encoding)
+            yield Exchange(shuffle, objects, self.prefix, self.encoding, self.mappers)
         finally:
             objects.close()
 

@@ -11,7 +11,7 @@ from lithops_shm.errors import WorkerDiedError
 from lithops_shm.plugin.compute.backend import ShmComputeBackend
 from lithops_shm.plugin.monitoring.monitor import PushMonitor
 
-__all__ = ["abandon", "began_at", "error_of", "has_ended", "next_news", "worker_died"]
+__all__ = ["abandon", "began_at", "error_of", "has_ended", "next_news", "take_result", "worker_died"]
 
 _KILLED_S = 10.0  # in which a killed process is gone
 _LOOKS_S = 0.05  # between looks at calls whose ends are not pushed
@@ -39,6 +39,13 @@ def next_news(executor: Any, futures: Sequence[Any], timeout_s: float) -> None:
         monitor.await_news(timeout_s)
     else:
         time.sleep(min(timeout_s, _LOOKS_S))
+
+
+def take_result(future: Any, internal_storage: Any) -> Any:
+    """What a call that has ended returned, ``None`` if nothing; the future, which Lithops keeps, holds it no longer."""
+    result = future.result(throw_except=False, internal_storage=internal_storage)
+    future._call_output = None
+    return result
 
 
 def error_of(future: Any) -> BaseException | None:

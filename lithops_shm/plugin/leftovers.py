@@ -6,6 +6,7 @@ with the job, and deleting it takes less time than starting that.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -116,5 +117,7 @@ def ended(executor: Any) -> Iterator[None]:
             yield
     finally:
         tidy(executor)
+        if executor.internal_storage.backend == SECTION:  # nothing is left, for which Lithops would keep it to the end
+            atexit.unregister(executor._clean_at_exit)
         with _lock:
             _executors.pop((os.getpid(), executor.executor_id), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ __all__ = ["Exchange", "ManifestRef"]
 
 # Where the number of partitions is left to us, rows are cut finer, and neighbours joined when sizes are known.
 _BUCKETS = 256
-# Sampled keys of one mapper, per partition: with so many a range is off by 1/16 at each end in the worst case.
+# Sampled keys of one mapper, per partition: with so many a range is off by 1/16 at each end in the worst case. How far
+# off several mappers are adds up as independent errors do, so each may take fewer. But not too few: where all have the
+# same keys no cut is finer than the samples of one.
 _SAMPLES_PER_PARTITION = 16
+_LEAST_PER_PARTITION = 3
 _SAMPLES = 1024
 _MOST_SAMPLES = 16_384
 
@@ -68,10 +72,20 @@ class Exchange:
         Of the keys of its objects, different for each shuffle.
     encoding:
         Of frames.
+    mappers:
+        How many write, as far as is known: the more, the fewer keys each has to sample for ranges.
     """
 
-    def __init__(self, shuffle: Shuffle, objects: ObjectStore, prefix: str, encoding: Encoding | None = None) -> None:
+    def __init__(
+        self,
+        shuffle: Shuffle,
+        objects: ObjectStore,
+        prefix: str,
+        encoding: Encoding | None = None,
+        mappers: int = 1,
+    ) -> None:
         self._shuffle = shuffle
+        self._mappers = mappers
         self._objects = objects
         self._prefix = prefix
         self._encoding = encoding or Encoding()
@@ -249,7 +263,10 @@ class Exchange:
     @property
     def _samples(self) -> int:
         partitions = self._shuffle.partitions
-        return _SAMPLES if partitions is None else min(_SAMPLES_PER_PARTITION * partitions, _MOST_SAMPLES)
+        if partitions is None:
+            return _SAMPLES
+        per_partition = max(_SAMPLES_PER_PARTITION / math.sqrt(self._mappers), _LEAST_PER_PARTITION)
+        return min(math.ceil(per_partition * partitions), _MOST_SAMPLES)
 
     def _put_segments(
         self, key: str, table: pa.Table, order: Indices | None

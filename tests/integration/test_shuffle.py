@@ -724,13 +724,32 @@ def summary():
         "times": all(0 < each < 60 for each in times) and abs(sum(times[:3]) - times[3]) < 1e-9,
     }
 
+def maps():
+    return [line for line in open("/proc/self/maps") if "/sessions/" in line]
+
+def results_that_are_dropped():
+    # Their memory is free as soon as nobody has them, whatever the executor has done and still does.
+    def whole_table(table):
+        return table
+    executor.clean()
+    before = len(maps())
+    answers = []
+    for how in (lambda job: job.get_result(), executor.get_result, lambda job: executor.get_result()):
+        tables = how(executor.map_reduce(small, range(2), whole_table, extra_args=(100_000,),
+            shuffle=Shuffle(by="k", kind="range", sort=True, partitions=2)))
+        held = len(maps()) - before
+        del tables
+        executor.map_reduce(small, range(2), size, shuffle=Shuffle(by="k", partitions=1)).get_result()
+        answers.append([held, len(maps()) - before])
+    return answers
+
 def nothing_is_left():
     return left(executor)
 
 if __name__ == "__main__":
     executor = shm.FunctionExecutor(log_level=None)
     ask([partitions_are_a_sequence, it_returns_at_once, chosen_number, executor_waits, all_at_once, in_threads, summary,
-         nothing_is_left])
+         results_that_are_dropped, nothing_is_left])
 """
 )
 
@@ -767,6 +786,7 @@ def test_futures_and_summary(run: Callable[..., str]) -> None:
         "lines": 7,
         "times": True,
     }
+    assert answers["results_that_are_dropped"] == [[2, 0]] * 3
     assert answers["nothing_is_left"] == []
 
 
