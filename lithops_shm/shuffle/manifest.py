@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -65,8 +65,7 @@ class MapOutput:
     spilled_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What a partition gets of one object of a mapper: its rows `start` to `stop`, and their frames where it has some.
 
     With ranges these are the rows that may belong to it. It begins at `begun_by` or before, and ends at `ends_from` or

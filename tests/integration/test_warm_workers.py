@@ -51,6 +51,17 @@ def hand_back(count):
 def where(x):
     return os.getcwd(), os.getpid(), x
 
+def pages_for_arrays_again(x):
+    # What the second arrays are in has been that of the first: the kernel clears next to no pages for them.
+    import resource
+    import numpy as np
+    faults = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+    for _ in range(2):
+        arrays = [np.ones(2 << 20, np.uint8) for _ in range(16)]
+        del arrays
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return faults[1] - faults[0], faults[2] - faults[1]
+
 def in_a_module_of_yours(x):
     import beside_the_program
     return beside_the_program.triple(x)
@@ -181,6 +192,10 @@ def summary():
 def working_directory():
     return executor.call_async(where, 0).result()[0] == os.getcwd()
 
+def memory_is_kept():
+    first, again = executor.call_async(pages_for_arrays_again, 0).result()
+    return again < 100 < first
+
 def workers_outlive_a_call():
     return len({pid for _, pid, _ in executor.get_result(executor.map(where, range(50)))})
 
@@ -191,7 +206,7 @@ if __name__ == "__main__":
         chunksize, runtime_memory, more_memory_than_there_is, include_modules, found_modules, excluded_modules, timeout,
         first_completed, nested_executors, futures_handed_back, threads, multiprocessing_pool, concurrent_futures,
         joblib_backend, retrying_executor, log_file, logs_of_calls, statistics, plots, summary, working_directory,
-        workers_outlive_a_call,
+        memory_is_kept, workers_outlive_a_call,
     ])
 """
 )
@@ -217,6 +232,7 @@ KEPT: dict[str, Any] = {
     "retrying_executor": [2, 4, 6],
     "logs_of_calls": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
     "working_directory": True,
+    "memory_is_kept": True,
 }
 
 

@@ -120,6 +120,29 @@ def test_a_mapper_leaves_several_segments(shm_directory: Path, kind: str, monkey
         del found, exchange
 
 
+@pytest.mark.parametrize(
+    ("mappers", "partitions", "samples"),
+    [(1, 10, 160), (4, 10, 80), (64, 10, 30), (64, 64, 192), (1, 2000, 16_384), (64, None, 1024)],
+)
+def test_of_many_mappers_each_samples_fewer_keys(mappers: int, partitions: int | None, samples: int) -> None:
+    shuffle = Shuffle(by="k", kind="range", partitions=partitions)
+    output = Exchange(shuffle, Objects(), "p", mappers=mappers).write(0, 0, pa.table({"k": range(100_000)}))
+    assert output.samples is not None
+    assert output.samples.num_rows == samples
+
+
+@pytest.mark.parametrize("mappers", [1, 3, 64])
+def test_ranges_are_of_about_one_size_with_any_number_of_mappers(mappers: int) -> None:
+    random = np.random.default_rng(mappers)
+    exchange = Exchange(Shuffle(by="k", kind="range", partitions=16), Objects(), "p", mappers=mappers)
+    kinds = [random.random(40_000), random.lognormal(0, 2, 40_000), np.arange(40_000.0)]
+    for keys in kinds:
+        tables = [pa.table({"k": part}) for part in np.array_split(keys, mappers)]
+        _, found = exchanged(exchange, tables)
+        exchange.clear()
+        assert max(table.num_rows for table in found) < 1.25 * 40_000 / 16
+
+
 def third(keys: pa.Table, partitions: int) -> Any:
     return keys["k"].to_numpy() % partitions
 
