@@ -192,7 +192,7 @@ class _Fixed:
         item = _offset_type(kind)
         if values.nbytes > np.iinfo(item).max:
             return _Texts(self._column).taken(rows, made)
-        offsets = np.arange(len(rows) + 1, dtype=item) * item.type(self._width)
+        offsets = np.arange(0, values.nbytes + 1, self._width, item)
         return pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(offsets), made(values)])
 
     def _fill(self, target: memoryview, rows: _Rows) -> None:
