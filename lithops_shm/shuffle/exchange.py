@@ -34,9 +34,11 @@ __all__ = ["Exchange", "ManifestRef"]
 _BUCKETS = 256
 # Sampled keys of one mapper, per partition: with so many a range is off by 1/16 at each end in the worst case. How far
 # off several mappers are adds up as independent errors do, so each may take fewer. But not too few: where all have the
-# same keys no cut is finer than the samples of one.
+# same keys no cut is finer than the samples of one. And not fewer than cost nothing: what a mapper tells of these goes
+# along with its status.
 _SAMPLES_PER_PARTITION = 16
 _LEAST_PER_PARTITION = 3
+_LEAST_SAMPLES = 192
 _SAMPLES = 1024
 _MOST_SAMPLES = 16_384
 
@@ -266,7 +268,7 @@ class Exchange:
         if partitions is None:
             return _SAMPLES
         per_partition = max(_SAMPLES_PER_PARTITION / math.sqrt(self._mappers), _LEAST_PER_PARTITION)
-        return min(math.ceil(per_partition * partitions), _MOST_SAMPLES)
+        return min(max(math.ceil(per_partition * partitions), _LEAST_SAMPLES), _MOST_SAMPLES)
 
     def _put_segments(
         self, key: str, table: pa.Table, order: Indices | None
