@@ -149,7 +149,7 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
         all of them in one.
         """
         found = self._results_of(fs, args, options)
-        self._shuffled = self._unread_shuffled
+        self._shuffled = self._unread_shuffled  # so that what was had is held here no longer
         self._ends()
         return found
 
@@ -194,9 +194,8 @@ class FunctionExecutor(lithops.FunctionExecutor):  # type: ignore[misc]
 
     @property
     def _unread_shuffled(self) -> list[Partitions]:
-        """Shuffles of which somebody may still want the results; those of others are let go."""
-        self._shuffled = [each for each in self._shuffled if not each.read]
-        return list(self._shuffled)
+        """Shuffles of which somebody may still want the results."""
+        return [each for each in self._shuffled if not each.read]
 
     @property
     def _has_unread(self) -> bool:

@@ -192,7 +192,7 @@ class _Fixed:
         item = _offset_type(kind)
         if values.nbytes > np.iinfo(item).max:
             return _Texts(self._column).taken(rows, made)
-        offsets = np.arange(0, values.nbytes + 1, self._width, item)
+        offsets = np.arange(0, values.nbytes + 1, self._width, dtype=item)
         return pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(offsets), made(values)])
 
     def _fill(self, target: memoryview, rows: _Rows) -> None:

@@ -83,8 +83,8 @@ def _seclude(control: socket.socket, text: str) -> str:
 def _keep_what_is_freed() -> None:
     """Have the C library keep memory for what is allocated next, in this process and its workers; where it is glibc.
 
-    It would give back what NumPy's temporary arrays were in, and the kernel clear pages for the next ones, which was a
-    tenth of all the time a sort takes. A worker gives it back when it ends, with its job.
+    It would give back what NumPy's temporary arrays were in, and the kernel clear pages for the next ones: a fifth of a
+    second of CPU time in a sort of 1 GB. A worker gives it back when it ends, with its job.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_MMAP_THRESHOLD, _KEPT_AT_ONCE_BYTES)
